@@ -1,0 +1,95 @@
+"""An image set in memory: uint8 tensors, split once, the same for every trial."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Split(NamedTuple):
+    """Images of shape (N, C, H, W), uint8, and their labels of shape (N,), int64."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class Batch(NamedTuple):
+    """What a training step reads.
+
+    Attributes
+    ----------
+    inputs : Tensor of shape (B, C, H, W), float32, normalised
+    labels : Tensor of shape (B,), int64
+    index : Tensor of shape (B,), int64
+        Row of each sample in the training split: stable across epochs, so that a cached teacher
+        output or a memory bank finds its sample.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set, split by seed.
+
+    Travels through Ray's object store as NumPy buffers, so that workers map it without a copy.
+
+    Attributes
+    ----------
+    name : str
+    train, validation, test : Split
+    classes : tuple of str
+        Names, in the order of the labels.
+    mean, std : tuple of float
+        Per channel, of the training images scaled to 0..1.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width
+
+    @property
+    def id(self) -> str:
+        """A hash of pixels, labels and splits: equal data, equal id, wherever it came from."""
+        digest = hashlib.sha256(self.name.encode())
+        for split in (self.train, self.validation, self.test):
+            digest.update(np.ascontiguousarray(split.images.numpy()).data)
+            digest.update(np.ascontiguousarray(split.labels.numpy()).data)
+        return digest.hexdigest()[:16]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("train", "validation", "test"):
+            state[name] = tuple(t.numpy() for t in state[name])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if name in ("train", "validation", "test"):
+                value = Split(*(_borrow(array) for array in value))
+            object.__setattr__(self, name, value)
+
+
+def _borrow(array: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():
+        # The buffer is the object store's and read-only; nothing here ever writes to it.
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return torch.from_numpy(array)

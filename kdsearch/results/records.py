@@ -1,0 +1,78 @@
+"""The records that cross boundaries: what a trial reports and what a finished trial is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["complete", "stopped", "diverged", "failed"]
+Purpose = Literal["search", "baseline", "finish", "rerun"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """One epoch of one trial.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    train_loss : float
+        Mean of the whole training loss over the epoch's steps.
+    terms : dict of str to float
+        Mean of every loss term, unweighted; ``label`` is the label loss.
+    validation_accuracy : float
+        Fraction, 0..1: the value that schedulers and objectives read.
+    validation_loss : float
+        Mean cross-entropy on the validation split.
+    lr : float
+        Learning rate of the epoch's last step.
+    seconds : float
+        Wall time of the epoch, validation included.
+    """
+
+    epoch: int
+    train_loss: float
+    terms: dict[str, float]
+    validation_accuracy: float
+    validation_loss: float
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A finished trial: one row of ``trials.parquet``.
+
+    `holes` are the columns named by their path in the space; the other attributes are the columns
+    of the same name. Only statuses of `Status` are rows.
+    """
+
+    search: str
+    trial_id: str
+    proposer: str
+    parent_id: str | None
+    purpose: Purpose
+    status: Status
+    seed: int
+    architecture: str
+    architecture_key: str
+    epochs: int
+    validation_accuracy: float | None
+    best_validation_accuracy: float | None
+    teacher_id: str | None
+    teacher_validation_accuracy: float | None
+    data_id: str
+    parameters: int
+    macs: int
+    size_bytes: int
+    latency_ms: float | None
+    latency_device: str | None
+    peak_memory_mib: float | None
+    seconds: float
+    gpu_seconds: float
+    started_at: str  # ISO 8601, UTC
+    error: str | None
+    holes: dict[str, Any] = field(default_factory=dict)
