@@ -17,7 +17,7 @@ class Block:
     Parameters
     ----------
     kind : str
-        The name of the block in its family: ``conv``, ``basic``, ``preact``, ``inverted``, ``dense``.
+        Name of the block in its family: ``conv``, ``basic``, ``preact``, ``inverted``, ``dense``.
     width : int or None
         Output channels (units of a dense block) in a chain, where every block has its own; None in
         a stage with a residual stream, whose one width all blocks share.
@@ -201,17 +201,17 @@ class Architecture:
         return self._with_stage(stage, replace(self.stages[stage], blocks=tuple(blocks)))
 
     def _with_stage(self, index: int, stage: Stage) -> Architecture:
-        stages = self.stages[:index] + (stage,) + self.stages[index + 1 :]
+        stages = (*self.stages[:index], stage, *self.stages[index + 1 :])
         return replace(self, stages=stages)
 
 
 def _prune(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _prune(v) for k, v in value.items() if v is not None and v != ()}  # pyright: ignore
+        return {k: _prune(v) for k, v in value.items() if v is not None and v != ()}
     if isinstance(value, tuple):
-        return [_prune(v) for v in value]  # pyright: ignore
+        return [_prune(v) for v in value]
     return value
 
 
 def _freeze(value: Any) -> Any:
-    return tuple(_freeze(v) for v in value) if isinstance(value, list) else value  # pyright: ignore
+    return tuple(_freeze(v) for v in value) if isinstance(value, list) else value

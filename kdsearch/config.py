@@ -1,40 +1,47 @@
-"""The plain config: what a search file says once its holes are filled. Strict: unknown keys fail."""
+"""The plain config: what a search file says once its holes are filled.
+
+Strict: an unknown key or a wrong type fails with the path in the search file.
+"""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from kdsearch.errors import UserError
 
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Plain(BaseModel):
-    """Frozen, strict, no unknown keys; `identity` is a stable hash of the content."""
+    """Frozen, strict, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def identity(self) -> str:
-        """A 12-digit hash of the content, the same in any process."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class DataConfig(Plain):
     """Which images, how they are split, and how a batch is made."""
 
     name: str
-    root: str | None = None
+    root: str | None = None  # relative to the search file
     images: Positive | None = None  # of train and validation together, stratified; None: all
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of the training images
-    batch_size: Positive = 128
+    validation: Share = 0.2  # share of the training images
+    batch_size: Annotated[int, Field(ge=2)] = 128  # batch norm needs two samples
     augment: Literal["none", "crop", "crop_flip"] = "none"
     download: bool = False
-    verify: bool = True
+    verify: bool = True  # checksums of downloaded sets
     size: Positive | None = None  # image_folder: images are resized to size x size
     labels: Literal["fine", "coarse"] = "fine"  # cifar100: 100 classes or 20
     seed: int = 0  # of the split; not the search's, so that searches share teachers
@@ -44,13 +51,223 @@ class TrainingConfig(Plain):
     """How one network is trained: optimizer, schedule, label weight."""
 
     epochs: Positive
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    scheme: Literal["single"] = "single"
+    optimizer: Literal["adamw", "sgd"] = "sgd"
     lr: PositiveFloat = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    lr_schedule: Literal["cosine", "wsd", "rungs"] = "rungs"
-    warmup: Annotated[float, Field(ge=0)] = 0.5  # epochs
-    label_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    weight_decay: NonNegative = 5e-4
+    lr_schedule: Literal["cosine", "rungs", "wsd"] = "cosine"
+    warmup: NonNegative = 0.5  # epochs
+    label_weight: NonNegative = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip: PositiveFloat | None = 5.0  # largest gradient norm; None: no clipping
     amp: Literal["auto", "off"] = "auto"  # bfloat16 on a GPU
+
+
+class TeacherConfig(Plain):
+    """The teacher: trained here when `weights` is absent, loaded otherwise."""
+
+    architecture: dict[str, Any]
+    weights: str | None = None  # safetensors or a state dict; relative to the search file
+    epochs: Positive = 30
+    stop_epoch: Positive | None = None  # train only so far into the schedule of `epochs`
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    lr: PositiveFloat = 0.1
+    weight_decay: NonNegative = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: Literal["none", "crop", "crop_flip"] | None = None  # None: as the data section says
+    batch_size: Annotated[int, Field(ge=2)] | None = None
+    seed: int = 0
+
+    def training(self) -> TrainingConfig:
+        """The training of the teacher: one annealing over `epochs`, labels alone."""
+        shared = {"epochs", "optimizer", "lr", "weight_decay", "label_smoothing"}
+        return TrainingConfig(lr_schedule="cosine", **self.model_dump(include=shared))
+
+
+class LossConfig(BaseModel):
+    """One term of the training loss; the method's own parameters stand beside `weight`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    method: str
+    weight: PositiveFloat = 1.0
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The method's own parameters."""
+        return dict(self.model_extra or {})
+
+
+class Plan(Plain):
+    """What one trial does: the sections of a search file in which holes may stand."""
+
+    data: DataConfig
+    teacher: TeacherConfig | None = None
+    student: dict[str, Any]
+    losses: list[LossConfig | None] = []
+    training: TrainingConfig
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _none_is_no_teacher(cls, teacher: Any) -> Any:
+        return None if teacher == "none" else teacher
+
+    @field_validator("losses", mode="before")
+    @classmethod
+    def _none_is_no_term(cls, terms: Any) -> Any:
+        # A None keeps the place of the term, so that errors name the index the user wrote.
+        return [None if t == "none" else t for t in terms] if isinstance(terms, list) else terms
+
+    @property
+    def terms(self) -> list[LossConfig]:
+        """The loss terms that are there."""
+        return [term for term in self.losses if term is not None]
+
+
+class ObjectiveConfig(Plain):
+    """One objective of the front."""
+
+    name: Literal["validation_accuracy", "parameters", "macs", "size_bytes"]
+    direction: Literal["max", "min"]
+    scale: Literal["linear", "log"] = "linear"
+
+    @field_validator("direction")
+    @classmethod
+    def _known_direction(cls, value: str, info: Any) -> str:
+        wanted = "max" if info.data.get("name") == "validation_accuracy" else "min"
+        if value != wanted:
+            raise ValueError(f"{info.data.get('name')} is an objective to {wanted}")
+        return value
+
+
+class ProposerConfig(Plain):
+    """Who proposes assignments."""
+
+    name: str = "tpe"
+    repeats: bool = False  # whether an architecture may be proposed again
+
+
+class SchedulerConfig(Plain):
+    """Who ends trials early."""
+
+    name: Literal["asha", "none"] = "asha"
+    grace: Positive = 1  # epochs before the first decision
+    reduction: Annotated[int, Field(ge=2)] = 3  # one in so many goes on
+
+
+class BudgetConfig(Plain):
+    """When the search ends: whichever comes first."""
+
+    trials: Positive | None = None
+    hours: PositiveFloat | None = None
+    epochs: Positive | None = None
+
+
+class ResourcesConfig(Plain):
+    """What one trial takes."""
+
+    cpu: PositiveFloat = 1
+    gpu: Literal["auto"] | NonNegative = "auto"
+
+
+class TrialSpec(Plain):
+    """Everything needed to run one trial again, alone.
+
+    Attributes
+    ----------
+    plan : Plan
+        The plain config of the trial.
+    architecture : str
+        The student, as `Architecture.to_json` gives it.
+    teacher_id : str or None
+        The folder of the teacher under ``results/teachers``.
+    seed : int
+        Of the student's weights, the order of samples and the augmentation.
+    threads : int
+        CPU threads of the training process.
+    """
+
+    plan: Plan
+    architecture: str
+    teacher_id: str | None = None
+    seed: int = 0
+    threads: int = 1
+
+
+def identity(content: Any) -> str:
+    """A 12-digit hash of plain content, the same in any process and on any machine."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def validate(
+    model: type[Model], raw: Any, sources: Mapping[str, str] | None = None, place: str = ""
+) -> Model:
+    """`raw` as a `model`.
+
+    Parameters
+    ----------
+    sources : mapping of str to str, optional
+        Path in `raw` -> path in the search file, where they differ.
+    place : str
+        Path of `raw` itself, put before the error's.
+
+    Raises
+    ------
+    UserError
+        The first fault: its path in the file, the value, the bound, and the nearest known key.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        path = _path(fault["loc"])
+        named = (sources or {}).get(path, path)
+        if fault["type"] in ("extra_forbidden", "missing"):
+            parent, _, key = path.rpartition(".")
+            parent = (sources or {}).get(parent, parent)
+            named = f"{parent}.{key}" if parent else key
+        wrong = UserError(named, _explain(model, fault))
+        raise (wrong.inside(place) if place else wrong) from None
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The known words, the ones most like `word` first, as the end of an error message."""
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"{hint}known: {', '.join(sorted(known))}"
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not part.startswith(("literal[", "constrained-", "float", "int")):
+            path += f".{part}" if path else part
+    return path
+
+
+def _explain(model: type[BaseModel], fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "unknown key; " + nearest(str(fault["loc"][-1]), _keys(model, fault["loc"][:-1]))
+    if fault["type"] == "missing":
+        return "this key is missing; add it"
+    text = fault["msg"].removeprefix("Value error, ")
+    return f"got {fault['input']!r}: {text[0].lower()}{text[1:]}"
+
+
+def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        inner = [] if field is None else _models(field.annotation)
+        if inner:
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for part in getattr(annotation, "__args__", ()) for m in _models(part)]
