@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, field_validator
 
 from kdsearch.config import (
@@ -26,11 +25,12 @@ from kdsearch.config import (
 )
 from kdsearch.errors import UserError
 from kdsearch.space import Assignment, Filled, SearchSpace
+from kdsearch.yaml_reader import parse_yaml, read_yaml
 
 HOLED = ("data", "teacher", "student", "losses", "training")
 # One data set a search: rows of different data cannot stand on one front.
 DATA_HOLES = ("data.augment", "data.batch_size")
-MOST_NODES, MOST_DEPTH, MOST_BYTES = 20_000, 40, 1_000_000
+MOST_NODES, MOST_DEPTH = 20_000, 40
 
 DEFAULT_OBJECTIVES = [
     ObjectiveConfig(name="validation_accuracy", direction="max"),
@@ -43,7 +43,7 @@ class Fixed(Plain):
 
     search: Name
     objectives: list[ObjectiveConfig] = Field(default=DEFAULT_OBJECTIVES, min_length=1)
-    constraints: dict[str, float] = {}
+    constraints: dict[str, float] = Field(default={})
     proposer: ProposerConfig = ProposerConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     budget: BudgetConfig
@@ -143,30 +143,10 @@ def load_config(
         _check_size(tree)
         return _build(_edit(tree, edits), base, place)
     except UserError as error:
-        raise (error.inside(f"{place}: ") if place else error) from None
-
-
-def read_yaml(path: Path) -> Any:
-    """A YAML file by safe loading, with YAML 1.2 numbers (``1e4`` is one) and no duplicate keys.
-
-    Raises
-    ------
-    UserError
-        A file that cannot be read or is not YAML.
-    """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(str(path), f"larger than {MOST_BYTES} bytes; not a search file")
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a safe loader
-    except OSError as error:
-        raise UserError(str(path), f"cannot be read: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
+        if not place:
             raise
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        fault = getattr(error, "problem", None) or str(error)
-        raise UserError(where, f"not YAML: {fault}") from None
+        inner = f"{place}: {error.place}" if error.place else place
+        raise UserError(inner, error.fault) from None
 
 
 def _build(tree: Any, base: Path, place: str) -> SearchConfig:
@@ -199,10 +179,7 @@ def _edit(tree: Any, edits: Sequence[str]) -> Any:
         path, equals, text = edit.partition("=")
         if not equals or not path:
             raise UserError(f"--set {edit}", "write key=value, for instance training.epochs=20")
-        try:
-            value = yaml.load(text, _Loader)  # a safe loader
-        except yaml.YAMLError:
-            raise UserError(f"--set {edit}", f"{text!r} is not a YAML value") from None
+        value = parse_yaml(text, f"--set {edit}")
         tree = set_path(tree, path, value)
     return tree
 
@@ -245,34 +222,3 @@ def _check_size(tree: Any) -> None:
             stack += [(child, depth + 1) for child in node.values()]
         elif isinstance(node, (list, tuple)):
             stack += [(child, depth + 1) for child in node]
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML with the numbers and truth values of YAML 1.2."""
-
-    yaml_implicit_resolvers = {
-        first: [
-            (tag, rule) for tag, rule in rules if tag.rpartition(":")[2] not in ("float", "bool")
-        ]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and key.value != "<<":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"),
-    list("-+.0123456789"),
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
