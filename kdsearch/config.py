@@ -182,6 +182,8 @@ class TrialSpec(Plain):
         The student, as `Architecture.to_json` gives it.
     teacher_id : str or None
         The folder of the teacher under ``results/teachers``.
+    rungs : list of int
+        Epochs at which the trial may be ended: the schedule ``rungs`` anneals to each.
     seed : int
         Of the student's weights, the order of samples and the augmentation.
     threads : int
@@ -191,6 +193,7 @@ class TrialSpec(Plain):
     plan: Plan
     architecture: str
     teacher_id: str | None = None
+    rungs: list[int] = []
     seed: int = 0
     threads: int = 1
 

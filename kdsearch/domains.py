@@ -33,9 +33,14 @@ class Int:
         return (self.high - self.low) // self.step + 1
 
     @property
+    def grid(self) -> Sequence[Scalar]:
+        """All values."""
+        return range(self.low, self.high + 1, self.step)
+
+    @property
     def corners(self) -> tuple[Scalar, ...]:
         """The lowest and the highest value."""
-        return self.low, self.low + self.step * ((self.high - self.low) // self.step)
+        return self.grid[0], self.grid[-1]
 
     def sample(self, rng: random.Random) -> Scalar:
         """One value, uniform (in the log if `log`)."""
@@ -74,9 +79,24 @@ class Float:
         return math.floor((self.high - self.low) / self.step + 1e-9)
 
     @property
+    def grid(self) -> Sequence[Scalar]:
+        """All values, where there is a step.
+
+        Raises
+        ------
+        ValueError
+            A continuum.
+        """
+        if self.low == self.high:
+            return [self.low]
+        if self.step is None:
+            raise ValueError("a real number without a step has no grid")
+        return [self.low + self.step * i for i in range(self._steps + 1)]
+
+    @property
     def corners(self) -> tuple[Scalar, ...]:
         """The lowest and the highest value."""
-        return self.low, self.high if self.step is None else self.low + self.step * self._steps
+        return self.low, self.high if self.step is None else self.grid[-1]
 
     def sample(self, rng: random.Random) -> Scalar:
         """One value, uniform (in the log if `log`)."""
@@ -115,6 +135,11 @@ class Choice:
     def count(self) -> float:
         """How many options there are."""
         return len(self.options)
+
+    @property
+    def grid(self) -> Sequence[Scalar]:
+        """All options."""
+        return self.values
 
     @property
     def corners(self) -> tuple[Scalar, ...]:

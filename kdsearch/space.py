@@ -119,6 +119,33 @@ class SearchSpace:
                     )
                 )
 
+    def every(self) -> Iterator[Filled]:
+        """All fills of a finite space, each once.
+
+        Raises
+        ------
+        ValueError
+            A space with a continuum in it.
+        """
+        pending: list[Assignment] = [{}]
+        while pending:
+            fixed = pending.pop()
+            branches: list[Assignment] = []
+
+            def choose(
+                name: str,
+                domain: Domain,
+                fixed: Assignment = fixed,
+                branches: list[Assignment] = branches,
+            ) -> Scalar:
+                if name not in fixed:  # take the first value here, and come back for the others
+                    branches.extend({**fixed, name: value} for value in domain.grid[1:])
+                    fixed[name] = domain.grid[0]
+                return fixed[name]
+
+            yield self.fill(choose)
+            pending.extend(branches)
+
     def count(self, section: str | None = None) -> float:
         """The number of assignments, of the whole space or of one top-level section.
 
@@ -304,9 +331,7 @@ def _children(node: Any, name: str, source: str) -> list[tuple[Any, str, str]]:
 
 
 def _values(target: Any) -> Sequence[Any]:
-    if isinstance(target, Int):
-        return range(target.low, target.high + 1, target.step)
-    return target.values if isinstance(target, Choice) else [target]
+    return target.grid if isinstance(target, (Int, Choice)) else [target]
 
 
 def _parent(path: str) -> str:

@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
     inputs: Tensor
     labels: Tensor
-    index: Tensor
+    index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride] - tuple.index is not used
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""AT: attention transfer, where a network is active and how much (Zagoruyko & Komodakis, 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Size, Tensor
+
+from kdsearch.data.images import Batch
+from kdsearch.errors import UserError
+from kdsearch.losses.base import DistillationLoss, LossContext, full_precision
+from kdsearch.students.outputs import Outputs
+
+Form = Literal["code", "paper"]
+Mode = Literal["spatial", "channel"]
+SMALLEST_NORM = 1e-6  # a dead map has no direction; dividing by its norm would blow the gradient up
+
+
+def attention(features: Tensor, p: int, mode: Mode) -> Tensor:
+    """Unit attention vectors of maps (B, C, H, W): over positions (B, HW) or channels (B, C)."""
+    activity = features.abs().pow(p)
+    vector = activity.mean(dim=1).flatten(1) if mode == "spatial" else activity.mean(dim=(2, 3))
+    return F.normalize(vector, dim=1, eps=SMALLEST_NORM)
+
+
+def at_loss(
+    student: Tensor, teacher: Tensor, p: int = 2, form: Form = "code", mode: Mode = "spatial"
+) -> Tensor:
+    """Distance of the attention of one student stage from that of one teacher stage.
+
+    Parameters
+    ----------
+    student, teacher : Tensor of shape (B, C, H, W)
+        Sizes may differ: the larger map is averaged to the smaller before attention is taken.
+        Channels may differ in the spatial mode.
+    p : int
+        Power of the activations, at least 1.
+    form : str
+        ``code``: mean squared difference. ``paper``: mean over samples of the difference's norm.
+    mode : str
+        ``spatial``: attention over positions. ``channel``: over channels.
+    """
+    height, width = map(min, student.shape[2:], teacher.shape[2:])
+    maps = (F.adaptive_avg_pool2d(x, (height, width)) for x in (student, teacher.detach()))
+    source, target = (attention(x, p, mode) for x in maps)
+    if form == "code":
+        return F.mse_loss(source, target)
+    return torch.linalg.vector_norm(source - target, dim=1).mean()
+
+
+class AT(DistillationLoss):
+    """Attention transfer (Zagoruyko & Komodakis, 2017, arXiv:1612.03928, equation 2).
+
+    The sum over all stages that both networks have, matched from the end; stages without a map are
+    passed over, and in the spatial mode single pixels too. Default weight 1000 in the ``code``
+    form, that of the authors' code; the paper's beta is twice the weight of the ``paper`` form.
+    Search the weight in 10..1e4, log, and p in {1, 2, 4}.
+
+    Pitfalls: the mean of the ``code`` form makes a coarse stage weigh more than a fine one, as the
+    inverse of its number of positions; the scale of the features gets no gradient at all.
+
+    Parameters
+    ----------
+    p : int
+        Power of the activations, at least 1.
+    form : str
+        ``code`` or ``paper``.
+    mode : str
+        ``spatial``, or ``channel`` where both networks have equally wide stages.
+    """
+
+    taps = frozenset({"features"})
+
+    def __init__(self, p: int = 2, form: Form = "code", mode: Mode = "spatial") -> None:
+        super().__init__()
+        if p < 1:
+            raise UserError("p", f"must be at least 1, got {p}; the paper takes 2")
+        self.p = p
+        self.form: Form = form
+        self.mode: Mode = mode
+        self._stages: tuple[int, ...] = ()
+
+    def prepare(self, context: LossContext) -> None:
+        """Match the stages of both networks."""
+        super().prepare(context)
+        student, teacher = context.student.features, context.teacher.features
+        self._stages = _matched(student, teacher, smallest=2 if self.mode == "spatial" else 1)
+        if not self._stages:
+            raise UserError(
+                "method",
+                "AT needs maps of more than one pixel in the same stage of both networks, and "
+                "these two share none; rkd or kd work without",
+            )
+        for stage in self._stages if self.mode == "channel" else ():
+            if student[stage][1] != teacher[stage][1]:
+                raise UserError(
+                    "mode",
+                    f"channel attention needs equally wide stages, and stage {stage} has "
+                    f"{student[stage][1]} channels in the student, {teacher[stage][1]} in the "
+                    "teacher; take spatial",
+                )
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        """See `at_loss`."""
+        if not self._stages:
+            raise ValueError("prepare(context) comes before the first forward")
+        pairs = ((student.features[i], teacher.features[i]) for i in self._stages)
+        losses = [
+            at_loss(full_precision(s), full_precision(t), self.p, self.form, self.mode)
+            for s, t in pairs
+        ]
+        return torch.stack(losses).sum()
+
+
+def _matched(student: Sequence[Size], teacher: Sequence[Size], smallest: int) -> tuple[int, ...]:
+    """Stages, counted from the end, where both have a map of at least `smallest` pixels."""
+    stages = range(-min(len(student), len(teacher)), 0)
+    shapes = {i: (student[i][2:], teacher[i][2:]) for i in stages}
+    maps = {i: (s, t) for i, (s, t) in shapes.items() if len(s) == len(t) == 2}
+    return tuple(i for i, (s, t) in maps.items() if min(s[0], t[0]) * min(s[1], t[1]) >= smallest)

@@ -1,0 +1,93 @@
+"""What every distillation loss is: taps, adapters, one scalar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kdsearch.data.images import Batch
+from kdsearch.errors import UserError
+from kdsearch.students.outputs import Outputs, OutputShapes
+
+
+@dataclass(frozen=True, slots=True)
+class LossContext:
+    """What a loss may know before the optimizer exists.
+
+    Attributes
+    ----------
+    student, teacher : OutputShapes
+        Of one batch; the batch dimension may be any number.
+    classes : int
+        Columns of the student's logits.
+    samples : int
+        Rows of the training split: the range of ``Batch.index``.
+    batch_size : int
+        Rows of a full training batch.
+    """
+
+    student: OutputShapes
+    teacher: OutputShapes
+    classes: int
+    samples: int
+    batch_size: int
+
+
+class DistillationLoss(nn.Module):
+    """The distance of a student from its teacher on one batch.
+
+    The label loss and the term's weight belong to the scheme. The constructor takes plain numbers
+    and words only: its signature is the schema that a search file is checked against. Adapters are
+    built in `prepare`, are parameters of the loss, and leave with it: no student grows by them.
+
+    Attributes
+    ----------
+    taps : frozenset of str
+        The parts of `Outputs` that are read: ``logits``, ``features``, ``pooled``. A loss that
+        reads logits alone may be given a teacher whose logits were computed once.
+    """
+
+    taps: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    def prepare(self, context: LossContext) -> None:
+        """Check the wiring and build the adapters; call it once, before the optimizer is made.
+
+        Raises
+        ------
+        UserError
+            A network does not show what the loss reads, or the two do not fit each other.
+        """
+        for owner, shapes in (("student", context.student), ("teacher", context.teacher)):
+            for tap in sorted(self.taps):
+                if not getattr(shapes, tap):
+                    raise UserError(
+                        "method",
+                        f"{type(self).__name__} reads {tap}, which the {owner} does not show; "
+                        "choose a network of another family, or kd, which reads logits alone",
+                    )
+        student, teacher = context.student.logits[1], context.teacher.logits[1]
+        if "logits" in self.taps and student != teacher:
+            raise UserError(
+                "method",
+                f"{type(self).__name__} compares class by class, and the student has {student} "
+                f"classes, the teacher {teacher}; take a teacher of the same classes",
+            )
+
+    def stages(self) -> tuple[Any, ...]:
+        """Training that comes before the student's own; none unless a loss says so."""
+        return ()
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        """The loss as a scalar of shape (), at least float32; no gradient reaches the teacher."""
+        raise NotImplementedError
+
+
+def full_precision(tensor: Tensor) -> Tensor:
+    """The tensor in float32 where it is in half precision, and as it is otherwise.
+
+    Losses are small differences of large numbers: bfloat16 keeps two or three digits of each.
+    """
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -1,0 +1,98 @@
+"""RKD: relations between the samples of a batch (Park et al., 2019)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdsearch.data.images import Batch
+from kdsearch.errors import UserError
+from kdsearch.losses.base import DistillationLoss, LossContext, full_precision
+from kdsearch.students.outputs import Outputs
+
+# A pair closer than this share of the mean distance is rounding noise: it has no direction, and
+# the gradient of one would be the inverse of its length (1e10 and more for two dead rows).
+CLOSEST = 1e-4
+
+
+def relative_distances(vectors: Tensor) -> Tensor:
+    """Distances of all pairs over their mean: (B, D) to (B, B). Pairs that coincide count as 0."""
+    # The usual matrix product loses all digits of a distance that is small against the norms.
+    distances = torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = distances > CLOSEST * distances.detach().mean()
+    distances = torch.where(apart, distances, 0.0)
+    mean = distances.sum() / apart.sum().clamp(min=1)
+    return distances / torch.where(mean > 0, mean, 1.0)
+
+
+def cosines(vectors: Tensor) -> Tensor:
+    """Cosine of the angle at i between j and k: (B, D) to (B, B, B). 0 where i meets j or k."""
+    edges = vectors[None] - vectors[:, None]
+    lengths = torch.linalg.vector_norm(edges, dim=2, keepdim=True)
+    apart = lengths > CLOSEST * lengths.detach().mean()
+    units = torch.where(apart, edges, 0.0) / torch.where(apart, lengths, 1.0)
+    return units @ units.mT
+
+
+def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Smooth L1 of the relative distances of (B, D) vectors, a mean over all B^2 pairs."""
+    return F.smooth_l1_loss(relative_distances(student), relative_distances(teacher.detach()))
+
+
+def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Smooth L1 of the cosines of (B, D) vectors, a mean over all B^3 triples."""
+    return F.smooth_l1_loss(cosines(student), cosines(teacher.detach()))
+
+
+class RKD(DistillationLoss):
+    """Relational knowledge distillation (Park et al., 2019, arXiv:1904.05068, equations 5 and 8).
+
+    Compares the pooled vectors, of whatever widths. Default weight 1; search it in 0.1..10, log, or
+    `distance` in 1..100 with `angle` at twice that.
+
+    Pitfalls: two equal rows have no direction, and public code gives them gradients of 1e10; here
+    they are left out. Angles take memory as the cube of the batch (and its square times the
+    width): above 256 samples use the distance alone.
+
+    Parameters
+    ----------
+    distance, angle : float
+        Weights of the two parts, at least 0 and not both 0.
+    """
+
+    taps = frozenset({"pooled"})
+
+    def __init__(self, distance: float = 25.0, angle: float = 50.0) -> None:
+        super().__init__()
+        for name, value in (("distance", distance), ("angle", angle)):
+            if not 0 <= value < math.inf:
+                raise UserError(name, f"must be at least 0, got {value}; start with 25 and 50")
+        if not distance + angle:
+            raise UserError("distance", "distance and angle are both 0, so nothing is compared")
+        self.distance, self.angle = distance, angle
+
+    def prepare(self, context: LossContext) -> None:
+        """Check that a batch has triples."""
+        super().prepare(context)
+        if context.batch_size < 3:
+            raise UserError(
+                "batch_size",
+                f"must be at least 3 for relations between samples, got {context.batch_size}; "
+                "32 or more make good ones",
+            )
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        """``distance * distance_loss + angle * angle_loss``, never in half precision."""
+        if student.pooled is None or teacher.pooled is None:
+            raise ValueError("prepare(context) comes before the first forward")
+        source, target = full_precision(student.pooled), full_precision(teacher.pooled)
+        with torch.autocast(source.device.type, enabled=False):
+            loss = source.new_zeros(())
+            if self.distance:
+                loss = loss + self.distance * distance_loss(source, target)
+            if self.angle:
+                loss = loss + self.angle * angle_loss(source, target)
+        return loss

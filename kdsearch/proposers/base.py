@@ -1,0 +1,79 @@
+"""What proposes trials, and what it is told about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from kdsearch.space import Assignment
+
+Fate = Literal["complete", "stopped", "diverged", "failed", "infeasible", "repeated"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial to run.
+
+    Attributes
+    ----------
+    assignment : dict
+        A value for every hole that the choices lead to.
+    parent_id : str or None
+        The trial or teacher that it was derived from.
+    """
+
+    assignment: Assignment
+    parent_id: str | None = None
+
+
+class Wait:
+    """No proposal now: results of running trials are awaited."""
+
+
+class Done:
+    """No proposal any more."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What became of a proposal.
+
+    Attributes
+    ----------
+    trial_id : str
+    assignment : dict
+    fate : str
+        A status of ``trials.parquet``; or ``infeasible`` (a constraint, or a network that cannot
+        be built) and ``repeated`` (an architecture seen before), which cost no epoch.
+    values : tuple of float or None
+        The objectives at the last epoch, in the order and direction of the config; None where no
+        epoch ended.
+    history : tuple of (int, tuple of float)
+        Epoch and objectives, of every epoch.
+    """
+
+    trial_id: str
+    assignment: Assignment
+    fate: Fate
+    values: tuple[float, ...] | None = None
+    history: tuple[tuple[int, tuple[float, ...]], ...] = ()
+
+
+class Proposer(Protocol):
+    """Proposes assignments and learns from what became of them.
+
+    Sees the space and the observations alone: no Ray, no search, no disk. A search that goes on
+    after a break tells its proposer every past observation again, in the order in which they came.
+    """
+
+    def propose(self, trial_id: str) -> Proposal | Wait | Done:
+        """The next trial."""
+        ...
+
+    def propose_random(self, trial_id: str) -> Proposal | Done:
+        """A trial off the model, at random: asked for when the model keeps repeating itself."""
+        ...
+
+    def observe(self, observation: Observation) -> None:
+        """Take notice of what became of a proposal, made now or before a break."""
+        ...

@@ -1,0 +1,160 @@
+"""Optuna's samplers behind ask and tell. The only module that imports Optuna."""
+
+from __future__ import annotations
+
+import logging
+import random
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState, create_trial
+
+from kdsearch.domains import Domain, Float, Int, Scalar
+from kdsearch.proposers.base import Observation, Proposal
+from kdsearch.space import SearchSpace
+
+STARTUP = 10  # random trials before the model speaks: Optuna's default
+
+# Told truthfully: TPE takes what was stopped as worse than what was finished, and learns nothing
+# from what failed or never ran.
+STATES = {
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "diverged": TrialState.FAIL,
+    "failed": TrialState.FAIL,
+    "infeasible": TrialState.FAIL,
+    "repeated": TrialState.FAIL,
+}
+
+
+class TPEProposer:
+    """Tree-structured Parzen estimators over several objectives (Ozaki et al. 2022).
+
+    Parameters
+    ----------
+    space : SearchSpace
+    directions : sequence of str
+        ``max`` or ``min``, one an objective.
+    seed : int
+    """
+
+    def __init__(self, space: SearchSpace, directions: Sequence[str], seed: int = 0) -> None:
+        self.space, self.seed = space, seed
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=STARTUP, constant_liar=True
+            )
+        self.study = new_study(directions, sampler)
+        self._asked: dict[str, optuna.Trial] = {}
+
+    def propose(self, trial_id: str) -> Proposal:
+        """What the model expects most of."""
+        trial = self.study.ask()
+        filled = self.space.fill(lambda name, domain: _suggest(trial, name, domain))
+        self._asked[trial_id] = trial
+        return Proposal(filled.assignment)
+
+    def propose_random(self, trial_id: str) -> Proposal:
+        """A random assignment, which the model learns from like from its own."""
+        rng = random.Random(f"{self.seed}:{trial_id}:{len(self.study.trials)}")
+        self.study.enqueue_trial(_labels(self.space, self.space.sample(rng).assignment))
+        return self.propose(trial_id)
+
+    def observe(self, observation: Observation) -> None:
+        """Tell the study; a trial proposed before a break is added to it instead."""
+        trial = self._asked.pop(observation.trial_id, None)
+        state = STATES[observation.fate]
+        values = observation.values if state is TrialState.COMPLETE else None
+        if trial is not None:
+            self.study.tell(trial, values, state=state)
+        else:
+            self.study.add_trial(_past(self.space, observation))
+
+
+def new_study(
+    directions: Sequence[str],
+    sampler: optuna.samplers.BaseSampler | None = None,
+    storage: Any = None,
+    name: str | None = None,
+) -> optuna.Study:
+    """A study in the objectives' directions; Optuna's own log lines are kept off the terminal."""
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    return optuna.create_study(
+        directions=["maximize" if d == "max" else "minimize" for d in directions],
+        sampler=sampler,
+        storage=storage,
+        study_name=name,
+    )
+
+
+def export_study(
+    space: SearchSpace,
+    directions: Sequence[str],
+    names: Sequence[str],
+    observations: Iterable[Observation],
+    storage: str,
+    name: str,
+) -> int:
+    """Write past trials as an Optuna study, for optuna-dashboard.
+
+    Parameters
+    ----------
+    storage : str
+        A database URL: ``sqlite:///study.db``.
+    name : str
+        Of the study; one of that name is replaced.
+
+    Returns
+    -------
+    int
+        How many trials were written.
+    """
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    if name in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=name, storage=storage)
+    study = new_study(directions, storage=storage, name=name)
+    study.set_metric_names(list(names))
+    trials = [_past(space, observation) for observation in observations]
+    study.add_trials(trials)
+    return len(trials)
+
+
+def _past(space: SearchSpace, observation: Observation) -> optuna.trial.FrozenTrial:
+    labels = _labels(space, observation.assignment)
+    state = STATES[observation.fate]
+    return create_trial(
+        state=state,
+        values=list(observation.values or ()) if state is TrialState.COMPLETE else None,
+        params=labels,
+        distributions={name: _distribution(space.holes[name]) for name in labels},
+        user_attrs={"trial_id": observation.trial_id, "status": observation.fate},
+    )
+
+
+def _labels(space: SearchSpace, assignment: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {name: value for name, value in assignment.items() if name in space.holes}
+
+
+def _distribution(domain: Domain) -> BaseDistribution:
+    if isinstance(domain, Int):
+        return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+    if isinstance(domain, Float):
+        return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+    return CategoricalDistribution(domain.values)
+
+
+def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Scalar:
+    if isinstance(domain, Int):
+        return trial.suggest_int(name, domain.low, domain.high, log=domain.log, step=domain.step)
+    if isinstance(domain, Float):
+        return trial.suggest_float(name, domain.low, domain.high, log=domain.log, step=domain.step)
+    return trial.suggest_categorical(name, domain.values)

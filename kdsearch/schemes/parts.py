@@ -1,0 +1,52 @@
+"""What a training loop is given: one value for each of the slots a method can fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from kdsearch.config import TrainingConfig
+from kdsearch.data import Batches
+from kdsearch.losses import DistillationLoss
+from kdsearch.teachers import Teacher
+
+
+class Term(NamedTuple):
+    """One term of the training loss: its column's name, its weight and the loss itself."""
+
+    name: str
+    weight: float
+    loss: DistillationLoss
+
+
+@dataclass
+class Parts:
+    """The parts of one training.
+
+    Attributes
+    ----------
+    student : nn.Module
+        Already transformed: what a `StudentTransform` built.
+    teacher : Teacher or None
+        None: labels alone.
+    terms : sequence of Term
+        Prepared: their adapters exist.
+    batches : Batches
+        The data source.
+    training : TrainingConfig
+    rungs : sequence of int
+        Epochs at which a scheduler may end the trial; the schedule ``rungs`` anneals to them.
+    device : torch.device
+    """
+
+    student: nn.Module
+    teacher: Teacher | None
+    terms: Sequence[Term]
+    batches: Batches
+    training: TrainingConfig
+    rungs: Sequence[int] = ()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))

@@ -1,0 +1,98 @@
+"""The one network all our families build: stem, stages, pooling, linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from kdsearch.architecture import Architecture
+from kdsearch.students.layers import Conv, Layer, Norm
+from kdsearch.students.outputs import Outputs
+
+
+class Network(nn.Module):
+    """A student: ``forward(inputs) -> Outputs``.
+
+    Convolutions and hidden linear layers start from He's normal initialisation (He et al., 2015),
+    the head from torch's own. Stage outputs are never changed in place by what reads them.
+
+    Parameters
+    ----------
+    stem : nn.Module or None
+        What comes before the first stage.
+    stages : iterable of nn.Module
+        Each gives one entry of `Outputs.features`.
+    width : int
+        Channels of the last stage.
+    classes : int
+        Outputs of the head.
+    """
+
+    def __init__(
+        self, stem: nn.Module | None, stages: Iterable[nn.Module], width: int, classes: int
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, inputs: Tensor) -> Outputs:
+        """Logits, every stage's output, and what the head reads: the last one's spatial mean."""
+        x = inputs if self.stem is None else self.stem(inputs)
+        features: list[Tensor] = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        pooled = x.mean((2, 3)) if x.dim() == 4 else x
+        return Outputs(self.head(pooled), tuple(features), pooled)
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A convolution that keeps the size but for its stride; no bias, since a norm follows."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+
+
+def conv_norm(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: type[nn.ReLU] | type[nn.ReLU6] | None = nn.ReLU,
+) -> nn.Sequential:
+    """Convolution, batch norm and, in place on the norm's own output, the activation."""
+    layers: list[nn.Module] = [
+        conv(inputs, outputs, kernel, stride, groups),
+        nn.BatchNorm2d(outputs),
+    ]
+    if activation is not None:
+        layers.append(activation(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def conv_norm_layers(
+    inputs: int, outputs: int, kernel: int, size: tuple[int, int], groups: int = 1
+) -> tuple[Layer, Layer]:
+    """What `conv_norm` costs; `size` is that of its output."""
+    return Conv(inputs, outputs, kernel, *size, groups), Norm(outputs)
+
+
+def stem(
+    architecture: Architecture, activation: type[nn.ReLU] | type[nn.ReLU6] = nn.ReLU
+) -> nn.Sequential:
+    """The convolution, norm and activation before the first stage."""
+    block = architecture.stem
+    assert block is not None and block.width is not None
+    inputs = architecture.input[0]
+    return conv_norm(inputs, block.width, block.kernel, block.stride, activation=activation)
+
+
+def stem_layers(architecture: Architecture, size: tuple[int, int]) -> tuple[Layer, Layer]:
+    """What `stem` costs; `size` is that of its output."""
+    block = architecture.stem
+    assert block is not None and block.width is not None
+    return conv_norm_layers(architecture.input[0], block.width, block.kernel, size)
