@@ -14,7 +14,7 @@ from kdsearch.architecture import Architecture
 from kdsearch.config import Plan, TeacherConfig, validate
 from kdsearch.cost import Cost, cost
 from kdsearch.data import describe_data
-from kdsearch.data.source import Outline
+from kdsearch.data.source import Description
 from kdsearch.errors import UserError
 from kdsearch.losses import LossContext
 from kdsearch.proposers import check_proposer
@@ -39,7 +39,7 @@ class Summary:
         Number of student sections and of whole assignments; infinity where a real number is free.
     cheapest, dearest : (Architecture, Cost)
         By parameters, among the corners of the space and a random sample.
-    outline : Outline
+    outline : Description
         Shape, classes and number of training images.
     teachers : list of (TeacherConfig, Architecture, Cost)
     """
@@ -48,7 +48,7 @@ class Summary:
     assignments: float
     cheapest: tuple[Architecture, Cost]
     dearest: tuple[Architecture, Cost]
-    outline: Outline
+    outline: Description
     teachers: list[tuple[TeacherConfig, Architecture, Cost]]
 
 
@@ -96,7 +96,7 @@ def _check(config: SearchConfig) -> Summary:
 
 
 def list_teachers(
-    config: SearchConfig, outline: Outline
+    config: SearchConfig, outline: Description
 ) -> list[tuple[TeacherConfig, Architecture]]:
     """Every teacher that the space names, its weights file read once if it has one.
 
@@ -126,7 +126,7 @@ def list_teachers(
     return list(found.values())
 
 
-def architecture_of(plan: Plan, outline: Outline, filled: Filled | None = None) -> Architecture:
+def architecture_of(plan: Plan, outline: Description, filled: Filled | None = None) -> Architecture:
     """The student of a plan.
 
     Raises
@@ -146,7 +146,7 @@ def violation(config: SearchConfig, price: Cost) -> str | None:
     return None
 
 
-def find_students(config: SearchConfig, outline: Outline) -> list[tuple[Architecture, Cost]]:
+def find_students(config: SearchConfig, outline: Description) -> list[tuple[Architecture, Cost]]:
     """Students at the corners of the space, and a random sample, that meet the constraints.
 
     Raises
@@ -174,7 +174,7 @@ def find_students(config: SearchConfig, outline: Outline) -> list[tuple[Architec
     return list(met.values())
 
 
-def _check_plan(filled: Filled, plan: Plan, outline: Outline) -> None:
+def _check_plan(filled: Filled, plan: Plan, outline: Description) -> None:
     student = architecture_of(plan, outline, filled)
     terms = plan.terms
     if not terms:
@@ -193,7 +193,7 @@ def _check_plan(filled: Filled, plan: Plan, outline: Outline) -> None:
         student=output_shapes(student, size),
         teacher=output_shapes(teacher, size),
         classes=len(outline.classes),
-        samples=outline.images,
+        samples=outline.train_images,
         batch_size=size,
     )
     kept = [i for i, term in enumerate(plan.losses) if term is not None]
@@ -206,7 +206,7 @@ def _check_plan(filled: Filled, plan: Plan, outline: Outline) -> None:
 
 
 def _describe(
-    section: dict[str, Any], path: str, outline: Outline, filled: Filled | None
+    section: dict[str, Any], path: str, outline: Description, filled: Filled | None
 ) -> Architecture:
     try:
         architecture = describe(section, outline.shape, len(outline.classes))

@@ -50,7 +50,8 @@ class DataConfig(Plain):
 class TrainingConfig(Plain):
     """How one network is trained: optimizer, schedule, label weight."""
 
-    epochs: Positive
+    epochs: Positive  # of the schedule
+    stop_epoch: Positive | None = None  # train only so far into it
     scheme: Literal["single"] = "single"
     optimizer: Literal["adamw", "sgd"] = "sgd"
     lr: PositiveFloat = 0.1
@@ -62,6 +63,11 @@ class TrainingConfig(Plain):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip: PositiveFloat | None = 5.0  # largest gradient norm; None: no clipping
     amp: Literal["auto", "off"] = "auto"  # bfloat16 on a GPU
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which training ends by itself."""
+        return min(self.stop_epoch or self.epochs, self.epochs)
 
 
 class TeacherConfig(Plain):
@@ -81,7 +87,7 @@ class TeacherConfig(Plain):
 
     def training(self) -> TrainingConfig:
         """The training of the teacher: one annealing over `epochs`, labels alone."""
-        shared = {"epochs", "optimizer", "lr", "weight_decay", "label_smoothing"}
+        shared = {"epochs", "stop_epoch", "optimizer", "lr", "weight_decay", "label_smoothing"}
         return TrainingConfig(lr_schedule="cosine", **self.model_dump(include=shared))
 
 
@@ -91,7 +97,7 @@ class LossConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     method: str
-    weight: PositiveFloat = 1.0
+    weight: PositiveFloat  # no default: useful weights differ by orders of magnitude
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Batches:
     """The batches of one trial.
 
     A split is copied to the device when it is first asked for, as uint8, and stays. Pixels become
-    floats batch by batch: on a CPU that takes less time than fetching four times as many bytes
+    floats batch by batch: on a CPU that takes no longer than fetching four times as many bytes
     from a set normalised in advance, and a quarter of the memory.
 
     Parameters

@@ -32,4 +32,4 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images of shape (B, C, H, W), both ways."""
-        return images.float() * self.scale + self.shift
+        return images * self.scale + self.shift  # bytes become floats on the way, in one pass

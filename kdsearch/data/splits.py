@@ -69,8 +69,8 @@ def split(config: DataConfig, raw: Raw) -> ImageData:
         As `sizes`; or a class with too few images to be in every split.
     """
     labels = raw.train.labels.numpy()
-    wanted = sizes(config, len(labels), len(raw.classes), raw.test is not None)
     _check_classes(config, raw)
+    wanted = sizes(config, len(labels), len(raw.classes), raw.test is not None)
     rows = np.arange(len(labels))
     test = raw.test
     if test is None:

@@ -21,7 +21,7 @@ SMALLEST_NORM = 1e-6  # a dead map has no direction; dividing by its norm would 
 
 def attention(features: Tensor, p: int, mode: Mode) -> Tensor:
     """Unit attention vectors of maps (B, C, H, W): over positions (B, HW) or channels (B, C)."""
-    activity = features.abs().pow(p)
+    activity = features.pow(p) if p % 2 == 0 else features.abs().pow(p)
     vector = activity.mean(dim=1).flatten(1) if mode == "spatial" else activity.mean(dim=(2, 3))
     return F.normalize(vector, dim=1, eps=SMALLEST_NORM)
 
@@ -44,11 +44,17 @@ def at_loss(
         ``spatial``: attention over positions. ``channel``: over channels.
     """
     height, width = map(min, student.shape[2:], teacher.shape[2:])
-    maps = (F.adaptive_avg_pool2d(x, (height, width)) for x in (student, teacher.detach()))
+    maps = (_pooled(x, height, width) for x in (student, teacher.detach()))
     source, target = (attention(x, p, mode) for x in maps)
     if form == "code":
         return F.mse_loss(source, target)
     return torch.linalg.vector_norm(source - target, dim=1).mean()
+
+
+def _pooled(features: Tensor, height: int, width: int) -> Tensor:
+    if features.shape[2:] == (height, width):
+        return features  # adaptive pooling would copy it, forward and backward
+    return F.adaptive_avg_pool2d(features, (height, width))
 
 
 class AT(DistillationLoss):

@@ -20,7 +20,7 @@ from kdsearch.students.outputs import Outputs
 
 
 def single(parts: Parts) -> Iterator[EpochReport]:
-    """Train, and yield a report after every epoch; the last one is the epoch `training.epochs`.
+    """Train, and yield a report after every epoch; the last one is the epoch `training.last_epoch`.
 
     A non-finite loss ends the training after the report that shows it. Closing the generator ends
     it at once.
@@ -33,7 +33,7 @@ def single(parts: Parts) -> Iterator[EpochReport]:
     training = parts.training
     losses = [term.loss for term in parts.terms]
     optimizer = build_optimizer([parts.student, *losses], training)
-    for epoch in range(1, training.epochs + 1):
+    for epoch in range(1, training.last_epoch + 1):
         started = time.perf_counter()
         parts.student.train()
         for loss in losses:

@@ -37,7 +37,7 @@ def build(architecture: Architecture) -> Network:
         nn.Sequential(nn.Linear(i, o, bias=False), nn.BatchNorm1d(o), nn.ReLU(inplace=True))
         for i, o in pairwise(widths)
     ]
-    return Network(nn.Flatten(), stages, widths[-1], architecture.classes)
+    return Network(None, stages, widths[-1], architecture.classes, flat=True)
 
 
 def layers(architecture: Architecture) -> Iterator[Layer]:

@@ -1,0 +1,148 @@
+"""Ray, started or joined; what a trial takes of it; how a user's code gets to the workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# Read by Ray when it is imported: silence, no per-trial log files, no snapshots of its own.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+
+import kdsearch
+from kdsearch.config import ResourcesConfig
+from kdsearch.errors import UserError
+from kdsearch.search_config import SearchConfig
+
+
+def start(config: SearchConfig, address: str | None) -> None:
+    """Start Ray on this machine, or join the cluster at `address`; nothing if it runs already.
+
+    Raises
+    ------
+    UserError
+        No cluster answers at the address.
+    """
+    if ray.is_initialized():
+        return
+    if address is not None and address.startswith("ray://"):
+        raise UserError(
+            "--address",
+            f"{address}: a search does not run through ray://, where a lost connection ends it; "
+            "use `kdsearch submit` from outside the cluster, or --address auto on its head node",
+        )
+    try:
+        ray.init(
+            address=address or "local",
+            runtime_env=runtime_env(config, joined=address is not None),
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ConnectionError as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError("--address", f"no Ray cluster answers at {address}: {line}") from None
+
+
+def runtime_env(config: SearchConfig, *, joined: bool) -> dict[str, Any]:
+    """What workers need beside an installed environment.
+
+    Workers on this machine find the user's modules where the driver found them. On a cluster they
+    are uploaded, and kdsearch with them, so that all nodes run the driver's version.
+    """
+    modules = user_modules(config)
+    if not joined:
+        if not modules:
+            return {}
+        places = [str(config.base), os.getcwd(), os.environ.get("PYTHONPATH", "")]
+        return {"env_vars": {"PYTHONPATH": os.pathsep.join(p for p in places if p)}}
+    return {"py_modules": [str(Path(kdsearch.__file__).parent), *map(_source, modules)]}
+
+
+def user_modules(config: SearchConfig) -> list[str]:
+    """Top-level modules that the file names as ``module:callable``: workers need them too."""
+    names: set[str] = set()
+
+    def visit(node: Any) -> None:
+        if isinstance(node, dict):
+            for key, child in node.items():
+                if key in ("family", "method", "name") and isinstance(child, str) and ":" in child:
+                    names.add(child.partition(":")[0].partition(".")[0])
+                visit(child)
+        elif isinstance(node, list):
+            for child in node:
+                visit(child)
+
+    visit(config.tree)
+    return sorted(names - {"kdsearch"})
+
+
+def find_user_code(config: SearchConfig) -> None:
+    """Let this process import modules from the search file's folder and the current one."""
+    for place in (os.getcwd(), str(config.base)):
+        if place not in sys.path:
+            sys.path.insert(0, place)
+
+
+def _source(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise UserError(module, "no such module; put it beside the search file")
+    path = Path(spec.origin)
+    return str(path.parent if path.name == "__init__.py" else path)
+
+
+def share(resources: ResourcesConfig) -> dict[str, float]:
+    """What one trial takes, ``gpu: auto`` decided by what the cluster has.
+
+    Raises
+    ------
+    UserError
+        More than any node has, on a cluster that will not grow.
+    """
+    has = ray.cluster_resources()
+    gpu = resources.gpu
+    if gpu == "auto":
+        gpu = 1.0 if has.get("GPU", 0) >= 1 else 0.0
+    taken = {"cpu": float(resources.cpu), "gpu": float(gpu)}
+    for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
+        most = max((n["Resources"].get(key, 0.0) for n in ray.nodes() if n["Alive"]), default=0.0)
+        if taken[name] > most:
+            fault = f"{taken[name]:g} asked for, but no node has more than {most:g}"
+            if not _autoscales():
+                raise UserError(f"resources.{name}", f"{fault}; lower it, or use another cluster")
+            logging.getLogger("kdsearch").warning("resources.%s: %s yet", name, fault)
+    if 1 < taken["gpu"] != int(taken["gpu"]):
+        raise UserError("resources.gpu", f"{gpu}: above 1 only whole GPUs can be had")
+    return taken
+
+
+def slots(taken: dict[str, float]) -> int:
+    """How many trials run at a time on the cluster as it is."""
+    has = ray.cluster_resources()
+    by_cpu = has.get("CPU", 1) // taken["cpu"]
+    by_gpu = has.get("GPU", 0) / taken["gpu"] if taken["gpu"] else by_cpu
+    return max(1, int(min(by_cpu, by_gpu)))
+
+
+def _autoscales() -> bool:
+    from ray._private import worker  # no public way to ask
+
+    try:
+        client = worker.global_worker.gcs_client
+        state = client.internal_kv_get(b"__autoscaler_v2_enabled", None, timeout=2)
+        legacy = client.internal_kv_get(b"__autoscaling_status", None, timeout=2)
+        return state == b"1" or legacy is not None
+    except Exception:  # an old or a new Ray: better a warning too few than a search refused
+        return True

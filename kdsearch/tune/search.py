@@ -1,0 +1,244 @@
+"""`run_search`: from a search file to a Pareto front."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdsearch.tune import cluster  # before Ray: sets what Ray reads when it is imported
+
+import ray  # isort: skip
+from ray import tune
+from rich.console import Console
+
+from kdsearch.check import Summary, check_search
+from kdsearch.data import ImageData, load_data
+from kdsearch.errors import UserError
+from kdsearch.proposers import build_proposer
+from kdsearch.results.store import ResultStore
+from kdsearch.search_config import SearchConfig, load_config
+from kdsearch.teachers import TeacherRecord
+from kdsearch.tune.adapters import DriverCallback, DriverScheduler, DriverSearcher
+from kdsearch.tune.asha import Asha
+from kdsearch.tune.baseline import baseline_trials
+from kdsearch.tune.driver import Driver, Ground, Taught
+from kdsearch.tune.finish import measure_front, write_front
+from kdsearch.tune.identity import open_search
+from kdsearch.tune.progress import SearchProgress
+from kdsearch.tune.teachers import prepare_teacher
+from kdsearch.tune.trainable import StudentTrial
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What `run_search` gives.
+
+    Attributes
+    ----------
+    folder : Path
+        ``results/<search>``.
+    finished : bool
+        False where it was interrupted; running it again goes on.
+    """
+
+    folder: Path
+    finished: bool
+
+
+def run_search(
+    config: SearchConfig | str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    results: str | os.PathLike[str] = "results",
+    edits: Sequence[str] = (),
+    address: str | None = None,
+    baseline: int = 0,
+    console: Console | None = None,
+    quiet: bool = False,
+) -> SearchResult:
+    """Run a search, or go on with it, to the end of its budget.
+
+    Parameters
+    ----------
+    config : SearchConfig, path or mapping
+        A search file, or the same tree written in Python.
+    results : path
+        Where searches land; this one in ``results/<search>``.
+    edits : sequence of str
+        ``key=value`` pairs applied to the file.
+    address : str, optional
+        A Ray cluster to join (``auto``); None starts Ray on this machine.
+    baseline : int
+        Number of seeds over which, after the search, the front's students are trained again, with
+        their teacher and without it (rows of purpose ``finish`` and ``baseline``).
+    console : Console, optional
+        Where progress is shown.
+    quiet : bool
+        Show nothing.
+
+    Returns
+    -------
+    SearchResult
+
+    Raises
+    ------
+    UserError
+        Bad input, before any worker starts; or a disk that cannot be written, at once.
+    """
+    if not isinstance(config, SearchConfig):
+        config = load_config(config, edits)
+    cluster.find_user_code(config)
+    folder = Path(results) / config.fixed.search
+    with open_search(folder, config) as store, SearchProgress(console or Console(), quiet) as show:
+        if _finished(config, store) and not baseline:
+            show.say(f"{folder} is finished; a larger budget goes on with it")
+            write_front(store, config)
+            return SearchResult(folder, True)
+        summary = check_search(config)
+        data = load_data(next(iter(config.plans()))[1].data, config.base)
+        store.check_data(data.id)
+        cluster.start(config, address)
+        try:
+            return _run(config, summary, data, store, Path(results), baseline, show)
+        finally:
+            if address is None:
+                ray.shutdown()
+
+
+def _run(
+    config: SearchConfig,
+    summary: Summary,
+    data: ImageData,
+    store: ResultStore,
+    results: Path,
+    baseline: int,
+    show: SearchProgress,
+) -> SearchResult:
+    taken = cluster.share(config.fixed.resources)
+    shared = ray.put(data)
+    teachers, taught = _teachers(config, summary, data, shared, results, taken, show)
+    ground = Ground(
+        config=config,
+        outline=summary.outline,
+        data_id=data.id,
+        teachers=taught,
+        threads=max(1, int(taken["cpu"])),
+        gpus=taken["gpu"],
+    )
+    fixed = config.fixed
+    directions = [o.direction for o in fixed.objectives]
+    driver = Driver(
+        ground,
+        store,
+        build_proposer(fixed.proposer.name, config.space, directions, fixed.seed),
+        None
+        if fixed.scheduler.name == "none"
+        else Asha(fixed.objectives, fixed.scheduler.grace, fixed.scheduler.reduction),
+    )
+    trainable = tune.with_resources(
+        tune.with_parameters(StudentTrial, data=shared, teachers=teachers), taken
+    )
+    finished = _fit(driver, trainable, cluster.slots(taken), show)
+    measure_front(store, config, data)
+    write_front(store, config)
+    if finished and baseline:
+        again = Driver(ground, store)
+        again.enqueue(baseline_trials(again, baseline))
+        finished = _fit(again, trainable, cluster.slots(taken), show)
+    if driver.exhausted:
+        show.say(driver.exhausted)
+    if not finished:
+        rows = len(store.history.rows)
+        show.say(f"stopped with {rows} finished trials kept; the same command goes on")
+    return SearchResult(store.folder, finished)
+
+
+def _finished(config: SearchConfig, store: ResultStore) -> bool:
+    budget, history = config.fixed.budget, store.history
+    done = sum(row.purpose == "search" for row in history.rows)
+    if history.running or not history.rows:
+        return False
+    return (
+        (budget.trials is not None and done >= budget.trials)
+        or (budget.epochs is not None and history.epoch_count >= budget.epochs)
+        or (budget.hours is not None and history.seconds >= 3600 * budget.hours)
+    )
+
+
+def _teachers(
+    config: SearchConfig,
+    summary: Summary,
+    data: ImageData,
+    shared: Any,
+    results: Path,
+    taken: dict[str, float],
+    show: SearchProgress,
+) -> tuple[dict[str, TeacherRecord], dict[str, Taught]]:
+    records: dict[str, TeacherRecord] = {}
+    taught: dict[str, Taught] = {}
+    plan = next(iter(config.plans()))[1]
+    for section, architecture, _ in summary.teachers:
+        record = prepare_teacher(
+            section,
+            architecture,
+            plan.data,
+            data,
+            shared,
+            results / "teachers",
+            config.base,
+            {"cpu": _whole_node() if not taken["gpu"] else taken["cpu"], "gpu": taken["gpu"]},
+            show.teacher,
+        )
+        show.say(f"teacher {record.identity}: validation accuracy {record.validation_accuracy:.4f}")
+        records[record.identity] = record
+        key = section.model_dump_json()
+        taught[key] = Taught(record.identity, record.validation_accuracy)
+    return records, taught
+
+
+def _whole_node() -> float:
+    """CPUs for a teacher that trains alone: two share its loops well, more hardly help."""
+    return float(min(2, max(n["Resources"].get("CPU", 1) for n in ray.nodes() if n["Alive"])))
+
+
+def _fit(driver: Driver, trainable: Any, slots: int, show: SearchProgress) -> bool:
+    """Run the driver's trials on Ray; False where it was interrupted."""
+    # So many trials may wait for a free worker: with fewer, Ray fills the slots one by one.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    callback = DriverCallback(driver, show.watch(driver))
+    with tempfile.TemporaryDirectory(prefix="kdsearch-") as scratch, _interruptible() as broken:
+        tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=DriverSearcher(driver),
+                scheduler=DriverScheduler(driver),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=scratch,
+                callbacks=[callback],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        ).fit()
+    driver.store.flush(force=True)
+    show.worker_rss_mib = callback.worker_rss_mib
+    return not driver.running and not broken.seen
+
+
+class _interruptible:  # noqa: N801 - reads as a word in the with statement
+    """Remembers that Ctrl-C was pressed: Ray ends the run cleanly and does not say why."""
+
+    seen = False
+
+    def __enter__(self) -> _interruptible:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        pass

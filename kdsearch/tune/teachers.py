@@ -1,0 +1,151 @@
+"""Every teacher the space names, found or trained once, with its logits, before any trial."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+
+from kdsearch.architecture import Architecture
+from kdsearch.config import DataConfig, Plan, TeacherConfig, TrialSpec, identity
+from kdsearch.data import Batches, ImageData
+from kdsearch.errors import UserError
+from kdsearch.results.records import EpochReport
+from kdsearch.schemes import evaluate
+from kdsearch.students import build_student
+from kdsearch.teachers import (
+    TeacherRecord,
+    compute_logits,
+    load_weights,
+    read_teacher,
+    weights_from_bytes,
+    weights_to_bytes,
+    write_teacher,
+)
+from kdsearch.trial import Surroundings, run_trial
+
+Watch = Callable[[str, EpochReport, int], None]
+
+
+def teacher_identity(
+    config: TeacherConfig, architecture: Architecture, data: DataConfig, data_id: str, base: Path
+) -> str:
+    """What decides a teacher: architecture and data; training and seed, or the file of weights."""
+    if config.weights is not None:
+        content = (base / Path(config.weights).expanduser()).read_bytes()
+        source: Any = hashlib.sha256(content).hexdigest()
+    else:
+        source = config.model_dump(mode="json", exclude={"architecture", "weights"})
+        source["data"] = [config.augment or data.augment, config.batch_size or data.batch_size]
+    return identity([architecture.to_json(), data_id, source])
+
+
+def prepare_teacher(
+    config: TeacherConfig,
+    architecture: Architecture,
+    data_config: DataConfig,
+    data: ImageData,
+    shared_data: Any,
+    folder: Path,
+    base: Path,
+    taken: dict[str, float],
+    watch: Watch,
+) -> TeacherRecord:
+    """The teacher of a config: read from `folder` if it is there, else trained or loaded, and kept.
+
+    Training runs on the cluster, where the GPUs are; its epochs come back one by one.
+
+    Parameters
+    ----------
+    data_config : DataConfig
+        Gives batch size and augmentation where the teacher's section leaves them open.
+    shared_data : ObjectRef
+        `data` in the object store.
+    folder : Path
+        Of all teachers: ``results/teachers``.
+    taken : dict
+        CPUs and GPUs that the training takes.
+    watch : callable
+        Told the teacher's identity, each epoch's report and the number of epochs.
+
+    Raises
+    ------
+    UserError
+        Weights that do not fit, or a training that diverged.
+    """
+    name = teacher_identity(config, architecture, data_config, data.id, base)
+    if (found := read_teacher(folder / name)) is not None:
+        return found
+    own = data_config.model_copy(
+        update={
+            "augment": config.augment or data_config.augment,
+            "batch_size": config.batch_size or data_config.batch_size,
+        }
+    )
+    plan = Plan(data=own, student={}, training=config.training())
+    threads = max(1, int(taken["cpu"]))
+    spec = TrialSpec(
+        plan=plan, architecture=architecture.to_json(), seed=config.seed, threads=threads
+    )
+    weights = None
+    if config.weights is not None:
+        module = build_student(architecture)
+        load_weights(module, base / Path(config.weights).expanduser())
+        weights = weights_to_bytes(module)
+    remote = ray.remote(num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming")(
+        _teach
+    )
+    record: TeacherRecord | None = None
+    for ref in remote.remote(spec, shared_data, weights, name):
+        item = ray.get(ref)
+        if isinstance(item, TeacherRecord):
+            record = item
+        else:
+            watch(name, item, plan.training.last_epoch)
+    if record is None:
+        raise UserError("teacher", "its training diverged; lower teacher.lr")
+    details = {"training": config.model_dump(mode="json"), "data": own.model_dump(mode="json")}
+    write_teacher(folder / name, record, {**details, "data_id": data.id})
+    return record
+
+
+def _teach(
+    spec: TrialSpec, data: ImageData, weights: bytes | None, name: str
+) -> Iterator[EpochReport | TeacherRecord]:
+    """On a worker: reports, then the record; no record where the training diverged."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(spec.threads)
+    module = build_student(Architecture.from_json(spec.architecture), device=device)
+    seconds = 0.0
+    if weights is not None:
+        weights_from_bytes(module, weights)
+    else:
+        training = run_trial(spec, Surroundings(data, device=device))
+        while True:
+            try:
+                report = next(training)
+            except StopIteration as stop:
+                module = stop.value
+                break
+            seconds += report.seconds
+            yield report
+            if not math.isfinite(report.train_loss):
+                return
+    module.eval()
+    batches = Batches(data, 1000, device=device)
+    accuracy, _ = evaluate(module, batches.validation())
+    logits = compute_logits(module, batches.evaluation("train"))
+    yield TeacherRecord(
+        identity=name,
+        architecture=spec.architecture,
+        weights=weights_to_bytes(module),
+        logits=logits.cpu().numpy(),
+        validation_accuracy=accuracy,
+        seconds=seconds,
+    )

@@ -1,0 +1,71 @@
+"""The smallest valid setup of every method: a new row of a table gets a row here, and its tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+
+from kdsearch.data.images import Batch
+from kdsearch.losses import LossContext
+from kdsearch.students.outputs import Outputs, OutputShapes
+
+ROWS, CLASSES = 4, 5
+TEACHER = OutputShapes(
+    Size((ROWS, CLASSES)),
+    (Size((ROWS, 3, 8, 8)), Size((ROWS, 6, 4, 4)), Size((ROWS, 8, 2, 2))),
+    Size((ROWS, 8)),
+)
+STUDENT = OutputShapes(
+    Size((ROWS, CLASSES)), (Size((ROWS, 2, 8, 8)), Size((ROWS, 4, 4, 4))), Size((ROWS, 4))
+)
+
+
+@dataclass(frozen=True)
+class LossCase:
+    """A term of a search file and what holds for it."""
+
+    term: dict[str, Any]
+    zero_at_equality: bool = True  # loss(t, t) = 0
+    has_adapter: bool = False
+
+
+LOSS_CASES: dict[str, LossCase] = {
+    "at": LossCase({"method": "at"}),
+    "fitnet": LossCase({"method": "fitnet"}, zero_at_equality=False, has_adapter=True),
+    "kd": LossCase({"method": "kd"}),
+    "logits": LossCase({"method": "logits"}),
+    "rkd": LossCase({"method": "rkd"}),
+}
+
+
+def context(student: OutputShapes = STUDENT, teacher: OutputShapes = TEACHER) -> LossContext:
+    """What `prepare` is given, for two networks of these shapes."""
+    return LossContext(student, teacher, CLASSES, samples=16, batch_size=ROWS)
+
+
+def outputs(shapes: OutputShapes, seed: int, *, grad: bool = False) -> Outputs:
+    """Random outputs of these shapes."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(size: Size) -> Tensor:
+        return torch.randn(size, generator=generator).requires_grad_(grad)
+
+    pooled = draw(shapes.pooled) if shapes.pooled else None
+    return Outputs(draw(shapes.logits), tuple(map(draw, shapes.features)), pooled)
+
+
+def batch(rows: int = ROWS) -> Batch:
+    """A batch that only its index tells from another."""
+    return Batch(torch.zeros(rows, 1, 8, 8), torch.zeros(rows).long(), torch.arange(rows))
+
+
+def read_by(taps: frozenset[str], from_: Outputs) -> list[Tensor]:
+    """The tensors that a loss of these taps may read."""
+    tensors: list[Tensor] = []
+    for tap in sorted(taps):
+        value = getattr(from_, tap)
+        tensors += value if isinstance(value, tuple) else [value]
+    return tensors
