@@ -1,0 +1,168 @@
+"""Fronts and hypervolume. NumPy and pandas alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_OBJECTIVES = (("validation_accuracy", "max"), ("parameters", "min"))
+
+
+def nondominated(values: np.ndarray) -> np.ndarray:
+    """Which points no other point dominates.
+
+    A point dominates another if it is nowhere worse and somewhere better; equal points do not
+    dominate each other.
+
+    Parameters
+    ----------
+    values : array of shape (n, m)
+        Objectives, all minimised. A row with a NaN is dominated.
+
+    Returns
+    -------
+    array of shape (n,), bool
+    """
+    values = np.asarray(values, dtype=float)
+    finite = ~np.isnan(values).any(1)
+    kept = np.zeros(len(values), dtype=bool)
+    if values.shape[1] == 2:
+        kept[finite] = _staircase(values[finite])
+    else:
+        points = values[finite]
+        no_worse = (points[:, None] <= points[None]).all(2)
+        better = (points[:, None] < points[None]).any(2)
+        kept[finite] = ~(no_worse & better).any(0)
+    return kept
+
+
+def fronts(values: np.ndarray) -> np.ndarray:
+    """The front of every point: 0 where none dominates it, 1 where only front 0 does, and so on.
+
+    Non-dominated sorting (Goldberg 1989). For two objectives a point's front is found by bisection
+    over the last point of every front so far (Jensen 2003), in O(n log n).
+
+    Parameters
+    ----------
+    values : array of shape (n, m)
+        Objectives, all minimised, without NaN.
+
+    Returns
+    -------
+    array of shape (n,), int
+    """
+    values = np.asarray(values, dtype=float)
+    if values.shape[1] == 2:
+        return _fronts_of_two(values)
+    front = np.zeros(len(values), dtype=int)
+    left, index = np.arange(len(values)), 0
+    while len(left):
+        best = nondominated(values[left])
+        front[left[best]] = index
+        left, index = left[~best], index + 1
+    return front
+
+
+def hypervolume(front: np.ndarray, reference: np.ndarray) -> float:
+    """Volume that a front dominates, up to a reference point (Zitzler & Thiele 1999).
+
+    Parameters
+    ----------
+    front : array of shape (n, m)
+        Objectives, all minimised, in any order; dominated points add nothing.
+    reference : array of shape (m,)
+        The worst corner. Points beyond it in any objective add nothing.
+
+    Returns
+    -------
+    float
+        In the product of the objectives' units.
+    """
+    front, reference = np.asarray(front, dtype=float), np.asarray(reference, dtype=float)
+    front = front[(front < reference).all(1)]
+    if not len(front):
+        return 0.0
+    front = front[nondominated(front)]
+    front = front[front[:, -1].argsort(kind="stable")]
+    if front.shape[1] == 1:
+        return float(reference[0] - front[0, 0])
+    # Slices along the last objective: each is the hypervolume of the points up to it.
+    ends = np.append(front[1:, -1], reference[-1])
+    return sum(
+        hypervolume(front[: i + 1, :-1], reference[:-1]) * depth
+        for i, depth in enumerate(ends - front[:, -1])
+        if depth > 0
+    )
+
+
+def pareto_front(
+    trials: pd.DataFrame, objectives: Sequence[tuple[str, str]] | None = None
+) -> pd.DataFrame:
+    """The rows that no other row dominates, among complete trials of the search itself.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        As `read_trials` gives it.
+    objectives : sequence of (name, direction)
+        Direction ``max`` or ``min``; validation accuracy and parameters by default.
+
+    Returns
+    -------
+    DataFrame
+        Sorted by the first objective to be minimised, the smallest first.
+    """
+    objectives = list(objectives or DEFAULT_OBJECTIVES)
+    rows = trials[(trials["status"] == "complete") & (trials["purpose"] == "search")]
+    if not len(rows):
+        return rows
+    front = rows[nondominated(minimised(rows, objectives))]
+    sizes = [name for name, direction in objectives if direction == "min"]
+    by = sizes or [objectives[0][0]]
+    return front.sort_values([*by, "trial_id"], kind="stable").reset_index(drop=True)
+
+
+def minimised(rows: pd.DataFrame, objectives: Sequence[tuple[str, str]]) -> np.ndarray:
+    """The objectives of rows, turned so that less is better: array of shape (n, m)."""
+    columns: list[Any] = []
+    for name, direction in objectives:
+        values = rows[name].to_numpy(dtype=float, na_value=np.nan)
+        columns.append(-values if direction == "max" else values)
+    return np.stack(columns, axis=1)
+
+
+def _staircase(points: np.ndarray) -> np.ndarray:
+    order = np.lexsort((points[:, 1], points[:, 0]))
+    x, y = points[order].T
+    # A point survives unless one before it (x no larger) has a smaller y, or the same y and a
+    # smaller x.
+    best_before = np.minimum.accumulate(np.append(np.inf, y[:-1]))
+    firsts = np.maximum.accumulate(np.where(y < best_before, np.arange(len(y)), 0))
+    equal = (y == best_before) & (x == x[firsts])
+    kept = np.zeros(len(points), dtype=bool)
+    kept[order] = (y < best_before) | equal
+    return kept
+
+
+def _fronts_of_two(values: np.ndarray) -> np.ndarray:
+    order = np.lexsort((values[:, 1], values[:, 0]))
+    front = np.zeros(len(values), dtype=int)
+    tails: list[tuple[float, float]] = []  # the lowest second objective of every front so far
+    for index in order:
+        x, y = float(values[index, 0]), float(values[index, 1])
+        low, high = 0, len(tails)
+        while low < high:
+            middle = (low + high) // 2
+            tail_x, tail_y = tails[middle]
+            if tail_y < y or (tail_y == y and tail_x < x):
+                low = middle + 1
+            else:
+                high = middle
+        front[index] = low
+        tails[low : low + 1] = [(x, y)]
+    return front

@@ -1,0 +1,166 @@
+"""The log of a search and its Parquet views: append-only, one writer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from kdsearch.errors import UserError
+from kdsearch.results.log import Event, EventLog, History, fold, read_events
+from kdsearch.results.tables import (
+    EPOCH_COLUMNS,
+    TRIAL_COLUMNS,
+    epoch_table,
+    read_table,
+    trial_table,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLUSH_SECONDS = 1.0  # between two writes of the views, at least
+FLUSH_SHARE = 0.05  # of wall time, at most
+
+
+class ResultStore:
+    """What a search has found, on the disk and in memory. Made by `ResultStore.open`.
+
+    Attributes
+    ----------
+    folder : Path
+    history : History
+        The log, folded.
+    """
+
+    def __init__(self, folder: Path, log: EventLog, history: History) -> None:
+        self.folder, self.history, self._log = folder, history, log
+        self._next_flush = 0.0
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator[ResultStore]:
+        """The store of a folder, made if it is not there, locked against a second writer.
+
+        Raises
+        ------
+        UserError
+            Another process writes here, a folder that cannot be written, or a damaged log.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                str(folder), "another process runs this search; wait for it, or rename this one"
+            ) from None
+        except OSError as error:
+            fault = f"cannot be written: {error.strerror or error}; choose another --results"
+            raise UserError(str(folder), fault) from None
+        path = folder / "log.jsonl"
+        log = None
+        try:
+            events = read_events(path) if path.exists() else []
+            log = EventLog(path)
+            store = cls(folder, log, fold(events))
+            yield store
+            store.flush(force=True)
+        finally:
+            if log is not None:
+                log.close()
+            lock.release()
+
+    def append(self, event: Event) -> None:
+        """Write one event to the disk, then fold it in.
+
+        Raises
+        ------
+        UserError
+            A disk that cannot be written.
+        """
+        self._log.append(event)
+        self.history.add(event)
+
+    def flush(self, force: bool = False) -> None:
+        """Write the Parquet views, unless they were written a moment ago.
+
+        Raises
+        ------
+        UserError
+            A disk that cannot be written; the files on it stay whole.
+        """
+        if not self.history.header or (not force and time.monotonic() < self._next_flush):
+            return
+        started = time.monotonic()
+        write_table(self._trial_table(), self.folder / "trials.parquet")
+        epochs = chain.from_iterable(self.history.epochs.values())
+        write_table(epoch_table(epochs), self.folder / "epochs.parquet")
+        ended = time.monotonic()
+        self._next_flush = ended + max(FLUSH_SECONDS, (ended - started) / FLUSH_SHARE)
+
+    def trials(self) -> pd.DataFrame:
+        """The finished trials, as ``trials.parquet`` will hold them."""
+        return self._trial_table().to_pandas()
+
+    def students(self) -> set[str]:
+        """Trials whose weights are kept."""
+        return {p.name for p in (self.folder / "students").glob("[0-9]*") if p.is_dir()}
+
+    def drop_students(self, trial_ids: set[str]) -> None:
+        """Remove the weights of these trials."""
+        for trial_id in trial_ids & self.students():
+            shutil.rmtree(self.folder / "students" / trial_id, ignore_errors=True)
+
+    def _trial_table(self):
+        return trial_table(self.history.rows, self.history.header.get("columns", {}))
+
+
+def read_trials(results: str | os.PathLike[str]) -> pd.DataFrame:
+    """The finished trials of a search, also while it runs.
+
+    Parameters
+    ----------
+    results : path
+        The folder of a search, or its ``trials.parquet``.
+
+    Returns
+    -------
+    DataFrame
+        One row a trial; columns as the README lists them.
+
+    Raises
+    ------
+    UserError
+        No results there, or results of a later version.
+    """
+    return read_table(_table(results, "trials.parquet"), TRIAL_COLUMNS)
+
+
+def read_epochs(results: str | os.PathLike[str]) -> pd.DataFrame:
+    """Every epoch of every trial of a search, also while it runs.
+
+    Parameters
+    ----------
+    results : path
+        The folder of a search, or its ``epochs.parquet``.
+
+    Raises
+    ------
+    UserError
+        No results there, or results of a later version.
+    """
+    return read_table(_table(results, "epochs.parquet"), EPOCH_COLUMNS)
+
+
+def _table(results: str | os.PathLike[str], name: str) -> Path:
+    path = Path(results)
+    return path if path.suffix == ".parquet" else path / name

@@ -1,0 +1,136 @@
+"""Parquet tables with fixed columns, whole at any moment."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kdsearch.errors import UserError
+from kdsearch.results.records import SCHEMA_VERSION, TrialRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_KEY = b"kdsearch_schema"
+S, I, F = pa.string(), pa.int64(), pa.float64()  # noqa: E741 - three dtypes, used in one table
+DTYPES = {"string": S, "int64": I, "float64": F}
+
+TRIAL_COLUMNS: dict[str, pa.DataType] = {
+    "search": S, "trial_id": S, "proposer": S, "parent_id": S, "purpose": S, "status": S,
+    "seed": I, "architecture": S, "architecture_key": S, "epochs": I, "validation_accuracy": F,
+    "best_validation_accuracy": F, "teacher_id": S, "teacher_validation_accuracy": F, "data_id": S,
+    "parameters": I, "macs": I, "size_bytes": I, "latency_ms": F, "latency_device": S,
+    "peak_memory_mib": F, "seconds": F, "gpu_seconds": F,
+    "started_at": pa.timestamp("us", tz="UTC"), "error": S,
+}  # fmt: skip
+EPOCH_COLUMNS: dict[str, pa.DataType] = {
+    "trial_id": S, "epoch": I, "train_loss": F, "validation_accuracy": F, "validation_loss": F,
+    "lr": F, "seconds": F,
+}  # fmt: skip
+
+
+def trial_table(rows: Sequence[TrialRow], holes: Mapping[str, str]) -> pa.Table:
+    """Rows as a table: the fixed columns, then one a hole, null where the choice went elsewhere."""
+    plain = [asdict(row) for row in rows]
+    for row in plain:
+        row["started_at"] = datetime.fromisoformat(row["started_at"])
+    arrays = {name: [row[name] for row in plain] for name in TRIAL_COLUMNS}
+    columns = {name: pa.array(arrays[name], kind) for name, kind in TRIAL_COLUMNS.items()}
+    for name, dtype in holes.items():
+        values = [_typed(row["holes"].get(name), dtype) for row in plain]
+        columns[name] = pa.array(values, DTYPES[dtype])
+    return _stamped(columns)
+
+
+def epoch_table(epochs: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Epoch events as a table; every loss term a column ``<term>_loss``."""
+    events = list(epochs)
+    terms = list(dict.fromkeys(term for event in events for term in event["terms"]))
+    columns = {
+        name: pa.array([_typed(event[name], str(kind)) for event in events], kind)
+        for name, kind in EPOCH_COLUMNS.items()
+    }
+    for term in terms:
+        values = [_typed(event["terms"].get(term), "double") for event in events]
+        columns[f"{term}_loss"] = pa.array(values, F)
+    return _stamped(columns)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file aside, then rename it: readers see the old one or the new one.
+
+    Raises
+    ------
+    UserError
+        A disk that cannot be written.
+    """
+    write_aside(path, lambda part: pq.write_table(table, part))
+
+
+def write_aside(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` make a file beside `path`, push it to the disk, and rename it into place.
+
+    Raises
+    ------
+    UserError
+        A disk that cannot be written; what stood at `path` still stands.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        write(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise UserError(str(path), f"cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
+    """A table of ours as a DataFrame.
+
+    Raises
+    ------
+    UserError
+        No such file, no Parquet, not written by kdsearch, or by a later version of it.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(str(path), "no such file; is this the folder of a search?") from None
+    except (OSError, pa.ArrowException) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(str(path), f"not a Parquet file that can be read: {line}") from None
+    version = (table.schema.metadata or {}).get(SCHEMA_KEY)
+    if version is None or not version.isdigit():
+        raise UserError(str(path), "not written by kdsearch")
+    if int(version) > SCHEMA_VERSION:
+        fault = f"schema {int(version)} is newer than {SCHEMA_VERSION}, which this kdsearch knows"
+        raise UserError(str(path), f"{fault}; update kdsearch")
+    if missing := [name for name in needed if name not in table.column_names]:
+        raise UserError(str(path), f"the column {missing[0]} is missing: not a table of kdsearch")
+    return table.to_pandas()
+
+
+def _stamped(columns: Mapping[str, pa.Array]) -> pa.Table:
+    table = pa.table(dict(columns))
+    return table.replace_schema_metadata({SCHEMA_KEY: str(SCHEMA_VERSION).encode()})
+
+
+def _typed(value: Any, dtype: str) -> Any:
+    if value is None:
+        return None
+    if dtype in ("float64", "double"):
+        return float(value)  # the log spells nan and inf as words
+    if dtype == "string":
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return value
