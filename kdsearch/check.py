@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from kdsearch.architecture import Architecture
-from kdsearch.config import Plan, TeacherConfig, validate
+from kdsearch.config import Plan, TeacherConfig
 from kdsearch.cost import Cost, cost
 from kdsearch.data import describe_data
 from kdsearch.data.source import Description
 from kdsearch.errors import UserError
-from kdsearch.losses import LossContext
 from kdsearch.proposers import check_proposer
 from kdsearch.search_config import SearchConfig
-from kdsearch.space import Filled, SearchSpace
-from kdsearch.students import build_student, describe, output_shapes
+from kdsearch.space import Filled
+from kdsearch.students import build_student, family_of
 from kdsearch.teachers import load_weights
-from kdsearch.trial import build_terms
+from kdsearch.validation import validate
+from kdsearch.wiring import architecture_of as architecture_of
+from kdsearch.wiring import check_plan, decisive, describe_network, place_of
 
 MOST_TEACHERS = 16
-SAMPLES = 500  # random students beside the corners, when the cheapest and dearest are sought
-TRIES = 2000  # random students tried before constraints are said to leave nothing
+SAMPLES = 500  # students priced when the cheapest and the dearest are sought
+TRIES = 2000  # students priced before constraints are said to leave none
+FOREIGN = 20  # so many as one: they are built to be priced
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,13 @@ def check_search(config: SearchConfig) -> Summary:
 def _check(config: SearchConfig) -> Summary:
     check_proposer(config.fixed.proposer.name)
     plans = list(config.plans())
-    outline = describe_data(plans[0][1].data, config.base)
+    outline = _outline(plans[0][1], config.base)
     teachers = [(t, a, cost(a)) for t, a in list_teachers(config, outline)]
-    for _, architecture, _ in teachers:
-        if architecture.classes != len(outline.classes):
-            raise UserError(
-                "teacher", f"{architecture.classes} classes; the data have another number"
-            )
+    checked: set[str] = set()
     for filled, plan in plans:
-        _check_plan(filled, plan, outline)
+        if (key := decisive(plan)) not in checked:
+            checked.add(key)
+            check_plan(plan, outline, filled)
     students = find_students(config, outline)
     ranked = sorted(students, key=lambda pair: pair[1].parameters)
     return Summary(
@@ -105,36 +103,27 @@ def list_teachers(
     UserError
         More than 16, or weights that do not fit.
     """
-    if "teacher" not in config.space.tree:
+    if "teacher" not in config.tree:
         return []
-    alone = SearchSpace({"teacher": config.tree["teacher"]})
-    if alone.count() > MOST_TEACHERS:
+    if (number := config.space.count("teacher")) > MOST_TEACHERS:
         raise UserError(
             "teacher",
-            f"the holes make {alone.count():g} teachers, each to be trained; at most "
-            f"{MOST_TEACHERS}: write the ones you mean as a choice",
+            f"the holes make {number:g} teachers, each to be trained; at most {MOST_TEACHERS}: "
+            "write the ones you mean as a choice",
         )
     found: dict[str, tuple[TeacherConfig, Architecture]] = {}
-    for filled in alone.every():
-        teacher = _teacher(filled)
-        if teacher is None:
+    for filled in config.space.every("teacher"):
+        section = filled.plain["teacher"]
+        if section in (None, "none"):
             continue
-        architecture = _describe(teacher.architecture, "teacher.architecture", outline, filled)
+        inner = {p.removeprefix("teacher."): source for p, source in filled.sources.items()}
+        teacher = validate(TeacherConfig, section, inner)
+        path = "teacher.architecture"
+        architecture = describe_network(teacher.architecture, path, outline, filled)
         if teacher.weights is not None:
             _check_weights(teacher, architecture, config.base, filled)
         found[teacher.model_dump_json()] = (teacher, architecture)
     return list(found.values())
-
-
-def architecture_of(plan: Plan, outline: Description, filled: Filled | None = None) -> Architecture:
-    """The student of a plan.
-
-    Raises
-    ------
-    UserError
-        An unknown family or parameter, by its path in the search file.
-    """
-    return _describe(plan.student, "student", outline, filled)
 
 
 def violation(config: SearchConfig, price: Cost) -> str | None:
@@ -147,102 +136,66 @@ def violation(config: SearchConfig, price: Cost) -> str | None:
 
 
 def find_students(config: SearchConfig, outline: Description) -> list[tuple[Architecture, Cost]]:
-    """Students at the corners of the space, and a random sample, that meet the constraints.
+    """Students that meet the constraints: all of a small space, else corners and a sample.
 
     Raises
     ------
     UserError
         No student meets them.
     """
-    rng = random.Random(0)
-    alone = SearchSpace({"student": config.tree["student"]})
-    sampled = (alone.sample(rng) for _ in range(SAMPLES if alone.holes else 1))
     met: dict[str, tuple[Architecture, Cost]] = {}
-    least = None
-    for filled in itertools.chain(alone.cover(), sampled):
+    closest, fault = math.inf, "none can be built"
+    tried = 0
+    for filled in _students(config):
+        if tried >= (SAMPLES if met else TRIES):
+            break
+        tried += 1
         try:
-            architecture = describe(filled.plain["student"], outline.shape, len(outline.classes))
+            architecture = describe_network(filled.plain["student"], "student", outline)
         except UserError:
-            continue  # a combination that cannot be built costs nothing: the driver asks again
+            continue  # costs nothing: the driver asks again
+        tried += 0 if family_of(architecture.family).layers else FOREIGN - 1
         price = cost(architecture)
-        least = price if least is None or price.parameters < least.parameters else least
-        if violation(config, price) is None:
+        broken = violation(config, price)
+        if broken is None:
             met[architecture.key] = architecture, price
+        elif (excess := _excess(config, price)) < closest:
+            closest, fault = excess, f"the closest one's {broken}"
     if not met:
-        nearest = f"; the smallest has {least.parameters:,} parameters" if least else ""
-        raise UserError("constraints", f"no student of this space meets them{nearest}")
+        fault = f"no student of this space meets them ({fault}); raise a bound or widen the space"
+        raise UserError("constraints", fault)
     return list(met.values())
 
 
-def _check_plan(filled: Filled, plan: Plan, outline: Description) -> None:
-    student = architecture_of(plan, outline, filled)
-    terms = plan.terms
-    if not terms:
-        if plan.training.label_weight == 0:
-            raise UserError(
-                "losses", "label_weight is 0 and there is no loss term: nothing to learn"
-            )
+def _students(config: SearchConfig) -> Iterator[Filled]:
+    if config.space.count("student") <= SAMPLES:
+        yield from config.space.every("student")
         return
-    if plan.teacher is None:
-        raise UserError(
-            "teacher", "the losses need a teacher; add the section, or remove the losses"
-        )
-    teacher = _describe(plan.teacher.architecture, "teacher.architecture", outline, filled)
-    size = plan.data.batch_size
-    context = LossContext(
-        student=output_shapes(student, size),
-        teacher=output_shapes(teacher, size),
-        classes=len(outline.classes),
-        samples=outline.train_images,
-        batch_size=size,
-    )
-    kept = [i for i, term in enumerate(plan.losses) if term is not None]
-    for index, term in zip(kept, terms, strict=True):
-        try:
-            with torch.device("meta"):  # adapters without weights
-                build_terms([term], context)
-        except UserError as error:
-            raise _sourced(error, f"losses[{index}]", "losses[0]", filled) from None
+    yield from config.space.cover("student")
+    rng = random.Random(0)
+    while True:
+        yield config.space.sample(rng, "student")
 
 
-def _describe(
-    section: dict[str, Any], path: str, outline: Description, filled: Filled | None
-) -> Architecture:
+def _excess(config: SearchConfig, price: Cost) -> float:
+    return max(getattr(price, name) / bound for name, bound in config.fixed.constraints.items())
+
+
+def _outline(plan: Plan, base: Path) -> Description:
     try:
-        architecture = describe(section, outline.shape, len(outline.classes))
-        cost(architecture)
-        return architecture
-    except UserError as error:
-        raise _sourced(error, path, "", filled) from None
-
-
-def _sourced(error: UserError, path: str, prefix: str, filled: Filled | None) -> UserError:
-    """The error at the path that the user wrote, not the one of the filled config."""
-    rest = error.place.removeprefix(prefix).lstrip(".")
-    plain = f"{path}.{rest}" if rest else path
-    sources = {} if filled is None else filled.sources
-    while plain and plain not in sources and sources:
-        plain, _, tail = plain.rpartition(".")
-        if plain in sources:
-            return UserError(f"{sources[plain]}.{tail}", error.fault)
-    return UserError(sources.get(plain, plain or path), error.fault)
-
-
-def _teacher(filled: Filled) -> TeacherConfig | None:
-    section = filled.plain["teacher"]
-    if section == "none":
-        return None
-    sources = {plain.removeprefix("teacher."): path for plain, path in filled.sources.items()}
-    return validate(TeacherConfig, section, sources)
+        return describe_data(plan.data, base)
+    except (OSError, RuntimeError) as error:  # a root that no file system can have
+        raise UserError("data.root", f"{plan.data.root!r:.80} cannot be read: {error}") from None
 
 
 def _check_weights(
     teacher: TeacherConfig, architecture: Architecture, base: Path, filled: Filled
 ) -> None:
     assert teacher.weights is not None
-    path = base / Path(teacher.weights).expanduser()
+    place = place_of("teacher.weights", filled)
     try:
-        load_weights(build_student(architecture), path)
+        load_weights(build_student(architecture), base / Path(teacher.weights).expanduser())
     except UserError as error:
-        place = filled.sources.get("teacher.weights", "teacher.weights")
         raise UserError(f"{place}: {error.place}", error.fault) from None
+    except (OSError, RuntimeError) as error:  # a path that no file system can have
+        raise UserError(place, f"{teacher.weights!r:.80} cannot be read: {error}") from None

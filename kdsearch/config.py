@@ -5,24 +5,21 @@ Strict: an unknown key or a wrong type fails with the path in the search file.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from kdsearch.errors import UserError
+from kdsearch.validation import nearest as nearest
+from kdsearch.validation import validate as validate
 
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]  # NumPy takes 32 bits
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Plain(BaseModel):
@@ -44,7 +41,7 @@ class DataConfig(Plain):
     verify: bool = True  # checksums of downloaded sets
     size: Positive | None = None  # image_folder: images are resized to size x size
     labels: Literal["fine", "coarse"] = "fine"  # cifar100: 100 classes or 20
-    seed: int = 0  # of the split; not the search's, so that searches share teachers
+    seed: Seed = 0  # of the split; not the search's, so that searches share teachers
 
 
 class TrainingConfig(Plain):
@@ -83,7 +80,7 @@ class TeacherConfig(Plain):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: Literal["none", "crop", "crop_flip"] | None = None  # None: as the data section says
     batch_size: Annotated[int, Field(ge=2)] | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     def training(self) -> TrainingConfig:
         """The training of the teacher: one annealing over `epochs`, labels alone."""
@@ -208,75 +205,3 @@ def identity(content: Any) -> str:
     """A 12-digit hash of plain content, the same in any process and on any machine."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def validate(
-    model: type[Model], raw: Any, sources: Mapping[str, str] | None = None, place: str = ""
-) -> Model:
-    """`raw` as a `model`.
-
-    Parameters
-    ----------
-    sources : mapping of str to str, optional
-        Path in `raw` -> path in the search file, where they differ.
-    place : str
-        Path of `raw` itself, put before the error's.
-
-    Raises
-    ------
-    UserError
-        The first fault: its path in the file, the value, the bound, and the nearest known key.
-    """
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        path = _path(fault["loc"])
-        named = (sources or {}).get(path, path)
-        if fault["type"] in ("extra_forbidden", "missing"):
-            parent, _, key = path.rpartition(".")
-            parent = (sources or {}).get(parent, parent)
-            named = f"{parent}.{key}" if parent else key
-        wrong = UserError(named, _explain(model, fault))
-        raise (wrong.inside(place) if place else wrong) from None
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """The known words, the ones most like `word` first, as the end of an error message."""
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"{hint}known: {', '.join(sorted(known))}"
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    path = ""
-    for part in loc:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif not part.startswith(("literal[", "constrained-", "float", "int")):
-            path += f".{part}" if path else part
-    return path
-
-
-def _explain(model: type[BaseModel], fault: Any) -> str:
-    if fault["type"] == "extra_forbidden":
-        return "unknown key; " + nearest(str(fault["loc"][-1]), _keys(model, fault["loc"][:-1]))
-    if fault["type"] == "missing":
-        return "this key is missing; add it"
-    text = fault["msg"].removeprefix("Value error, ")
-    return f"got {fault['input']!r}: {text[0].lower()}{text[1:]}"
-
-
-def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    for part in loc:
-        field = model.model_fields.get(str(part))
-        inner = [] if field is None else _models(field.annotation)
-        if inner:
-            model = inner[0]
-    return list(model.model_fields)
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [m for part in getattr(annotation, "__args__", ()) for m in _models(part)]

@@ -15,7 +15,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, place: str, fault: str) -> None:
-        self.place = place
+        self.place = "".join(c if c.isprintable() else f"{c!r}"[1:-1] for c in place)
         self.fault = " ".join(fault.split())
         super().__init__(f"{place}: {self.fault}" if place else self.fault)
 

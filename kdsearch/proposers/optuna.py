@@ -6,6 +6,7 @@ import logging
 import random
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import optuna
@@ -17,7 +18,7 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState, create_trial
 
-from kdsearch.domains import Domain, Float, Int, Scalar
+from kdsearch.domains import Choice, Domain, Float, Int, Scalar
 from kdsearch.proposers.base import Observation, Proposal
 from kdsearch.space import SearchSpace
 
@@ -59,7 +60,7 @@ class TPEProposer:
     def propose(self, trial_id: str) -> Proposal:
         """What the model expects most of."""
         trial = self.study.ask()
-        filled = self.space.fill(lambda name, domain: _suggest(trial, name, domain))
+        filled = self.space.fill(partial(_suggest, trial))
         self._asked[trial_id] = trial
         return Proposal(filled.assignment)
 
@@ -145,16 +146,24 @@ def _labels(space: SearchSpace, assignment: Mapping[str, Scalar]) -> dict[str, S
 
 
 def _distribution(domain: Domain) -> BaseDistribution:
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.values)
+    low, high = domain.corners  # of a whole number of steps, as Optuna wants it
     if isinstance(domain, Int):
-        return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-    if isinstance(domain, Float):
-        return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-    return CategoricalDistribution(domain.values)
+        return IntDistribution(int(low), int(high), log=domain.log, step=domain.step)
+    spare = 0.0 if domain.step is None else domain.step / 1000  # Optuna rounds down, and says so
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return FloatDistribution(
+            float(low), float(high) + spare, log=domain.log, step=domain.step
+        )
 
 
 def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Scalar:
-    if isinstance(domain, Int):
-        return trial.suggest_int(name, domain.low, domain.high, log=domain.log, step=domain.step)
-    if isinstance(domain, Float):
-        return trial.suggest_float(name, domain.low, domain.high, log=domain.log, step=domain.step)
-    return trial.suggest_categorical(name, domain.values)
+    wanted = _distribution(domain)
+    if isinstance(wanted, IntDistribution):
+        return trial.suggest_int(name, wanted.low, wanted.high, log=wanted.log, step=wanted.step)
+    if isinstance(wanted, FloatDistribution) and isinstance(domain, Float):
+        value = trial.suggest_float(name, wanted.low, wanted.high, log=wanted.log, step=wanted.step)
+        return domain.nearest(value)
+    return trial.suggest_categorical(name, domain.grid)

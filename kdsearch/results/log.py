@@ -16,18 +16,22 @@ Events are plain mappings, one JSON line each; the driver writes them:
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kdsearch.errors import UserError
-from kdsearch.results.records import SCHEMA_VERSION, TrialRow
+from kdsearch.results.history import Event, History, fold
+from kdsearch.results.records import SCHEMA_VERSION
 
-Event = dict[str, Any]
+__all__ = ["Event", "EventLog", "History", "fold", "read_events"]
+
+HEADER = b'{"event":"search"'  # how every log begins
 
 
 class EventLog:
@@ -41,9 +45,10 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        whole = len(_whole(path.read_bytes())) if path.exists() else 0
-        self._file = _guard(path, lambda: path.open("ab"))
-        self._file.truncate(whole)
+        self._end = len(_whole(_read(path))) if path.exists() else 0
+        # Unbuffered: a buffer would keep a line that failed, and write it before the next one.
+        self._file = _guard(path, lambda: path.open("ab", buffering=0))
+        _guard(path, self._cut)
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Write one event; non-finite numbers are written as the words nan, inf and -inf.
@@ -54,25 +59,28 @@ class EventLog:
             A full or read-only disk. The log keeps its last whole line.
         """
         line = json.dumps(_spell(event), separators=(",", ":"), allow_nan=False).encode() + b"\n"
-        end = self._file.tell()
 
         def write() -> None:
-            self._file.write(line)
-            self._file.flush()
+            self._cut()  # what an earlier failure may have left
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
 
         try:
             _guard(self.path, write)
         except UserError:
-            os.ftruncate(self._file.fileno(), end)
+            with contextlib.suppress(OSError):
+                self._cut()
             raise
+        self._end += len(line)
 
     def close(self) -> None:
         """Close the file."""
-        try:
+        with contextlib.suppress(OSError):  # what could not be flushed, `append` has reported
             self._file.close()
-        except OSError:
-            pass  # what could not be flushed has been reported by `append`
+
+    def _cut(self) -> None:
+        self._file.truncate(self._end)
 
 
 def read_events(path: Path) -> list[Event]:
@@ -83,10 +91,10 @@ def read_events(path: Path) -> list[Event]:
     UserError
         A file that is no log, a damaged line, or a log of a later version.
     """
-    try:
-        lines = _whole(path.read_bytes()).splitlines()
-    except OSError as error:
-        raise UserError(str(path), f"cannot be read: {error.strerror}") from None
+    content = _read(path)
+    lines = _whole(content).splitlines()
+    if not lines and not HEADER.startswith(content[: len(HEADER)]):
+        raise UserError(str(path), "not a log of kdsearch; move this file away")
     events: list[Event] = []
     for number, line in enumerate(lines, 1):
         try:
@@ -101,91 +109,6 @@ def read_events(path: Path) -> list[Event]:
     return events
 
 
-@dataclass
-class History:
-    """What a log says, folded event by event.
-
-    Attributes
-    ----------
-    header : dict
-        The ``search`` event.
-    trials : dict of str to dict
-        Trial events in the order in which the trials first started.
-    epochs : dict of str to list of dict
-    rows : list of TrialRow
-        Ended trials, in the order in which they ended.
-    running : dict of str to dict
-        Trial events without an end.
-    tests : dict of str to float
-        Test accuracy by trial.
-    epoch_count : int
-        Epochs trained by trials of the search itself.
-    seconds : float
-        Wall time of the search so far, summed over its runs.
-    """
-
-    header: Event = field(default_factory=dict)
-    trials: dict[str, Event] = field(default_factory=dict)
-    epochs: dict[str, list[Event]] = field(default_factory=dict)
-    rows: list[TrialRow] = field(default_factory=list)
-    running: dict[str, Event] = field(default_factory=dict)
-    tests: dict[str, float] = field(default_factory=dict)
-    epoch_count: int = 0
-    seconds: float = 0.0
-
-    def add(self, event: Event) -> None:
-        """Fold one more event in."""
-        kind = event["event"]
-        if kind == "search":
-            self.header = event
-        elif kind == "trial":
-            self.trials[event["trial_id"]] = event
-            self.running[event["trial_id"]] = event
-            self.epochs[event["trial_id"]] = []
-        elif kind == "epoch":
-            self.epochs[event["trial_id"]].append(event)
-            self.epoch_count += self.trials[event["trial_id"]]["purpose"] == "search"
-        elif kind == "end":
-            self.rows.append(_row(self, self.running.pop(event["trial_id"]), event))
-        elif kind == "test":
-            self.tests[event["trial_id"]] = event["test_accuracy"]
-        elif kind == "pause":
-            self.seconds += event["seconds"]
-
-
-def fold(events: Iterable[Event]) -> History:
-    """The history that a list of events tells."""
-    history = History()
-    for event in events:
-        history.add(event)
-    return history
-
-
-def _row(history: History, trial: Event, end: Event) -> TrialRow:
-    epochs = history.epochs[trial["trial_id"]]
-    reached = [_number(e["validation_accuracy"]) for e in epochs]
-    copied = (
-        "trial_id", "proposer", "parent_id", "purpose", "seed", "architecture", "architecture_key",
-        "teacher_id", "teacher_validation_accuracy", "data_id", "parameters", "macs", "size_bytes",
-        "started_at",
-    )  # fmt: skip
-    return TrialRow(
-        search=history.header.get("search", ""),
-        **{name: trial[name] for name in copied},
-        status=end["status"],
-        epochs=len(epochs),
-        validation_accuracy=reached[-1] if reached else None,
-        best_validation_accuracy=max(reached) if reached else None,
-        latency_ms=end.get("latency_ms"),
-        latency_device=end.get("latency_device"),
-        peak_memory_mib=end.get("peak_memory_mib"),
-        seconds=end["seconds"],
-        gpu_seconds=end["gpu_seconds"],
-        error=end["error"],
-        holes=trial["assignment"],
-    )
-
-
 def _check_header(path: Path, header: Event) -> None:
     if header["event"] != "search":
         raise UserError(str(path), "does not begin with a search; not a log of kdsearch")
@@ -195,6 +118,13 @@ def _check_header(path: Path, header: Event) -> None:
             f"schema {header['schema']} is newer than {SCHEMA_VERSION}, which this kdsearch knows; "
             "update kdsearch",
         )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(str(path), f"cannot be read: {error.strerror}") from None
 
 
 def _whole(content: bytes) -> bytes:
@@ -209,10 +139,6 @@ def _spell(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
-
-
-def _number(value: Any) -> float:
-    return float(value)  # "nan" and "inf" are words in the log
 
 
 def _refuse(word: str) -> None:

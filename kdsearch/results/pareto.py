@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kdsearch.errors import UserError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -31,13 +33,8 @@ def nondominated(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, dtype=float)
     finite = ~np.isnan(values).any(1)
     kept = np.zeros(len(values), dtype=bool)
-    if values.shape[1] == 2:
-        kept[finite] = _staircase(values[finite])
-    else:
-        points = values[finite]
-        no_worse = (points[:, None] <= points[None]).all(2)
-        better = (points[:, None] < points[None]).any(2)
-        kept[finite] = ~(no_worse & better).any(0)
+    sift = _staircase if values.shape[1] == 2 else _sieve
+    kept[finite] = sift(values[finite])
     return kept
 
 
@@ -92,10 +89,12 @@ def hypervolume(front: np.ndarray, reference: np.ndarray) -> float:
     if front.shape[1] == 1:
         return float(reference[0] - front[0, 0])
     # Slices along the last objective: each is the hypervolume of the points up to it.
-    ends = np.append(front[1:, -1], reference[-1])
+    depths = np.append(front[1:, -1], reference[-1]) - front[:, -1]
+    if front.shape[1] == 2:  # of the points so far the last reaches furthest
+        return float(((reference[0] - front[:, 0]) * depths).sum())
     return sum(
         hypervolume(front[: i + 1, :-1], reference[:-1]) * depth
-        for i, depth in enumerate(ends - front[:, -1])
+        for i, depth in enumerate(depths)
         if depth > 0
     )
 
@@ -116,12 +115,15 @@ def pareto_front(
     -------
     DataFrame
         Sorted by the first objective to be minimised, the smallest first.
+
+    Raises
+    ------
+    UserError
+        An objective that is no column of the trials.
     """
     objectives = list(objectives or DEFAULT_OBJECTIVES)
-    rows = trials[(trials["status"] == "complete") & (trials["purpose"] == "search")]
-    if not len(rows):
-        return rows
-    front = rows[nondominated(minimised(rows, objectives))]
+    rows = trials.loc[(trials["status"] == "complete") & (trials["purpose"] == "search")]
+    front = rows.loc[nondominated(minimised(rows, objectives))]
     sizes = [name for name, direction in objectives if direction == "min"]
     by = sizes or [objectives[0][0]]
     return front.sort_values([*by, "trial_id"], kind="stable").reset_index(drop=True)
@@ -131,6 +133,9 @@ def minimised(rows: pd.DataFrame, objectives: Sequence[tuple[str, str]]) -> np.n
     """The objectives of rows, turned so that less is better: array of shape (n, m)."""
     columns: list[Any] = []
     for name, direction in objectives:
+        if name not in rows:
+            numbers = ", ".join(rows.select_dtypes("number").columns)
+            raise UserError("objectives", f"{name} is no column of these trials; known: {numbers}")
         values = rows[name].to_numpy(dtype=float, na_value=np.nan)
         columns.append(-values if direction == "max" else values)
     return np.stack(columns, axis=1)
@@ -146,6 +151,14 @@ def _staircase(points: np.ndarray) -> np.ndarray:
     equal = (y == best_before) & (x == x[firsts])
     kept = np.zeros(len(points), dtype=bool)
     kept[order] = (y < best_before) | equal
+    return kept
+
+
+def _sieve(points: np.ndarray) -> np.ndarray:
+    kept = np.zeros(len(points), dtype=bool)
+    for index in np.lexsort(points.T[::-1]):  # no point dominates one before it
+        front, point = points[kept], points[index]
+        kept[index] = not ((front <= point).all(1) & (front < point).any(1)).any()
     return kept
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,29 +55,21 @@ class ResultStore:
         UserError
             Another process writes here, a folder that cannot be written, or a damaged log.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(
-                str(folder), "another process runs this search; wait for it, or rename this one"
-            ) from None
-        except OSError as error:
-            fault = f"cannot be written: {error.strerror or error}; choose another --results"
-            raise UserError(str(folder), fault) from None
-        path = folder / "log.jsonl"
-        log = None
-        try:
-            events = read_events(path) if path.exists() else []
-            log = EventLog(path)
-            store = cls(folder, log, fold(events))
-            yield store
-            store.flush(force=True)
-        finally:
-            if log is not None:
-                log.close()
-            lock.release()
+        with _locked(folder):
+            path = folder / "log.jsonl"
+            history = fold(read_events(path) if path.exists() else [])
+            for part in folder.glob(".*.parquet.*.part"):
+                part.unlink(missing_ok=True)  # of a writer that was killed
+            with closing(EventLog(path)) as log:
+                store = cls(folder, log, history)
+                store.flush(force=True)  # after a kill the views are behind the log
+                try:
+                    yield store
+                except BaseException:
+                    with suppress(UserError):  # the fault that is under way is the one to tell
+                        store.flush(force=True)
+                    raise
+                store.flush(force=True)
 
     def append(self, event: Event) -> None:
         """Write one event to the disk, then fold it in.
@@ -101,9 +93,10 @@ class ResultStore:
         if not self.history.header or (not force and time.monotonic() < self._next_flush):
             return
         started = time.monotonic()
-        write_table(self._trial_table(), self.folder / "trials.parquet")
         epochs = chain.from_iterable(self.history.epochs.values())
         write_table(epoch_table(epochs), self.folder / "epochs.parquet")
+        # Last: whoever reads a row finds its epochs.
+        write_table(self._trial_table(), self.folder / "trials.parquet")
         ended = time.monotonic()
         self._next_flush = ended + max(FLUSH_SECONDS, (ended - started) / FLUSH_SHARE)
 
@@ -164,3 +157,21 @@ def read_epochs(results: str | os.PathLike[str]) -> pd.DataFrame:
 def _table(results: str | os.PathLike[str], name: str) -> Path:
     path = Path(results)
     return path if path.suffix == ".parquet" else path / name
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".lock")  # the system frees it when its holder dies
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        fault = "another process runs this search; wait for it, or rename this one"
+        raise UserError(str(folder), fault) from None
+    except OSError as error:
+        fault = f"cannot be written: {error.strerror or error}; choose another --results"
+        raise UserError(str(folder), fault) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,15 +38,16 @@ EPOCH_COLUMNS: dict[str, pa.DataType] = {
 
 def trial_table(rows: Sequence[TrialRow], holes: Mapping[str, str]) -> pa.Table:
     """Rows as a table: the fixed columns, then one a hole, null where the choice went elsewhere."""
-    plain = [asdict(row) for row in rows]
-    for row in plain:
-        row["started_at"] = datetime.fromisoformat(row["started_at"])
-    arrays = {name: [row[name] for row in plain] for name in TRIAL_COLUMNS}
-    columns = {name: pa.array(arrays[name], kind) for name, kind in TRIAL_COLUMNS.items()}
+    columns = {}
+    for name, kind in TRIAL_COLUMNS.items():
+        values = [getattr(row, name) for row in rows]
+        if name == "started_at":
+            values = [datetime.fromisoformat(text) for text in values]
+        columns[name] = pa.array(values, kind)
     for name, dtype in holes.items():
-        values = [_typed(row["holes"].get(name), dtype) for row in plain]
+        values = [_typed(row.holes.get(name), dtype) for row in rows]
         columns[name] = pa.array(values, DTYPES[dtype])
-    return _stamped(columns)
+    return stamp(pa.table(columns))
 
 
 def epoch_table(epochs: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -61,7 +61,18 @@ def epoch_table(epochs: Iterable[Mapping[str, Any]]) -> pa.Table:
     for term in terms:
         values = [_typed(event["terms"].get(term), "double") for event in events]
         columns[f"{term}_loss"] = pa.array(values, F)
-    return _stamped(columns)
+    return stamp(pa.table(columns))
+
+
+def frame_table(frame: pd.DataFrame, like: Path) -> pa.Table:
+    """A DataFrame with the dtypes of a Parquet file of ours; columns it lacks are float64.
+
+    Left to itself pandas would make int64 columns with a null float64, and empty ones untyped.
+    """
+    schema = pq.read_schema(like)
+    for name in frame.columns.difference(schema.names, sort=False):
+        schema = schema.append(pa.field(name, F))
+    return stamp(pa.Table.from_pandas(frame, schema, preserve_index=False))
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -104,7 +115,10 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
         No such file, no Parquet, not written by kdsearch, or by a later version of it.
     """
     try:
-        table = pq.read_table(path)
+        # One opening: `pq.read_table`, and with it `pandas.read_parquet` of a path, opens the file
+        # twice, and between the two a search that runs may have renamed a newer one into its place.
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except FileNotFoundError:
         raise UserError(str(path), "no such file; is this the folder of a search?") from None
     except (OSError, pa.ArrowException) as error:
@@ -121,8 +135,8 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     return table.to_pandas()
 
 
-def _stamped(columns: Mapping[str, pa.Array]) -> pa.Table:
-    table = pa.table(dict(columns))
+def stamp(table: pa.Table) -> pa.Table:
+    """The table with our schema version in it."""
     return table.replace_schema_metadata({SCHEMA_KEY: str(SCHEMA_VERSION).encode()})
 
 

@@ -39,6 +39,8 @@ class TeacherRecord:
         Fraction, 0..1, at the last epoch.
     seconds : float
         Wall time of its training.
+    data_id : str
+        `ImageData.id` of what it was trained on; the logits belong to it.
     """
 
     identity: str
@@ -47,6 +49,7 @@ class TeacherRecord:
     logits: np.ndarray | None
     validation_accuracy: float
     seconds: float
+    data_id: str = ""
 
 
 def write_teacher(folder: Path, record: TeacherRecord, details: Mapping[str, Any]) -> None:
@@ -98,6 +101,7 @@ def read_teacher(folder: Path) -> TeacherRecord | None:
             logits=_array_from_bytes(files[LOGITS]) if LOGITS in files else None,
             validation_accuracy=card["validation_accuracy"],
             seconds=card["seconds"],
+            data_id=card["data_id"],
         )
     except UserError:
         raise
@@ -114,6 +118,7 @@ def _card(
         "architecture": record.architecture,
         "validation_accuracy": record.validation_accuracy,
         "seconds": record.seconds,
+        "data_id": record.data_id,
         "files": {name: _seal(data) for name, data in files.items()},
         "details": dict(details),
     }

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from kdsearch.architecture import Architecture
 from kdsearch.check import architecture_of, violation
-from kdsearch.config import ObjectiveConfig, TrialSpec
-from kdsearch.cost import Cost, cost
+from kdsearch.config import SchedulerConfig, TrialSpec
+from kdsearch.cost import cost
+from kdsearch.data import ImageData
 from kdsearch.data.source import Description
 from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Observation, Proposal, Proposer, Wait
@@ -22,6 +23,8 @@ from kdsearch.results.store import ResultStore
 from kdsearch.schemes import rung_epochs
 from kdsearch.search_config import SearchConfig
 from kdsearch.space import Assignment
+from kdsearch.student_folder import StudentCard, write_student
+from kdsearch.tune.observe import directions, objective_values, observation
 
 MODEL_TRIES = 20  # proposals asked of the model before it is asked for random ones
 RANDOM_TRIES = 500
@@ -58,8 +61,9 @@ class Ground:
     Attributes
     ----------
     config : SearchConfig
-    outline : Description
+    data : ImageData
     data_id : str
+        Its `id`, taken once: it is a hash of every pixel.
     teachers : mapping
         JSON of a `TeacherConfig` -> what rows say of it.
     threads : int
@@ -69,11 +73,16 @@ class Ground:
     """
 
     config: SearchConfig
-    outline: Description
+    data: ImageData
     data_id: str
     teachers: Mapping[str, Taught]
     threads: int = 1
     gpus: float = 0.0
+
+    @property
+    def outline(self) -> Description:
+        """Shape, classes and training images of the data."""
+        return Description(self.data.shape, self.data.classes, len(self.data.train.labels))
 
 
 class Driver:
@@ -100,6 +109,7 @@ class Driver:
         scheduler: Scheduler | None = None,
     ) -> None:
         self.ground, self.store = ground, store
+        self.objectives = ground.config.fixed.objectives
         self.proposer, self.scheduler = proposer, scheduler
         self.started_at = time.monotonic()
         self.spent_before = store.history.seconds
@@ -116,7 +126,7 @@ class Driver:
         """The next trial, recorded as started."""
         if self._queue:
             event = self._queue.popleft()
-            return self._launch({**event, "started_at": _now()})
+            return self.launch({**event, "started_at": _now()})
         if self.proposer is None or self.budget_spent() or self.exhausted:
             return Done()
         return self._propose(self.proposer)
@@ -135,6 +145,13 @@ class Driver:
             return True
         hours = (self.spent_before + time.monotonic() - self.started_at) / 3600
         return budget.hours is not None and hours >= budget.hours
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing runs and nothing is left to start."""
+        if self.running or self._queue:
+            return False
+        return self.proposer is None or self.budget_spent() or self.exhausted is not None
 
     def new_id(self) -> str:
         """The id after the last one given."""
@@ -181,10 +198,12 @@ class Driver:
         known = self.store.history.epochs.get(trial_id, ())
         if report.epoch <= len(known):
             return True
-        self.store.append({"event": "epoch", "trial_id": trial_id, **asdict(report)})
+        epoch = {"event": "epoch", "trial_id": trial_id, **asdict(report)}
+        self.store.append(epoch)
         if self.scheduler is None or event["purpose"] != "search":
             return True
-        return self.scheduler.report(trial_id, report.epoch, self._values(event, report))
+        values = objective_values(self.objectives, event, epoch)
+        return self.scheduler.report(trial_id, report.epoch, values)
 
     def end(
         self,
@@ -200,8 +219,9 @@ class Driver:
         event = self.running.pop(trial_id, None)
         if event is None:
             return
-        if weights is not None:
-            self.store.save_student(trial_id, weights, event["spec"])
+        kept = weights is not None and event["purpose"] in ("search", "rerun")
+        if kept:
+            self._keep(event, weights)
         self.store.append(
             {
                 "event": "end",
@@ -214,24 +234,12 @@ class Driver:
             }
         )
         self.store.flush()
-        if weights is not None:
+        if kept:
             self._drop_dominated()
         if self.proposer is not None and event["purpose"] == "search":
-            self.proposer.observe(self.observation(event, status))
-
-    def observation(self, event: Mapping[str, Any], status: str) -> Observation:
-        """What the proposer is told of a trial that ended."""
-        epochs = self.store.history.epochs.get(event["trial_id"], ())
-        history = tuple(
-            (e["epoch"], self._values(event, EpochReport(**_report_of(e)))) for e in epochs
-        )
-        return Observation(
-            trial_id=event["trial_id"],
-            assignment=event["assignment"],
-            fate=status,  # type: ignore[arg-type]
-            values=history[-1][1] if history else None,
-            history=history,
-        )
+            self.proposer.observe(
+                observation(self.store.history, trial_id, status, self.objectives)
+            )
 
     # Inside
 
@@ -245,7 +253,7 @@ class Driver:
             event, fate = self._gate(trial_id, proposal)
             if event is not None:
                 self._seen.add(event["architecture_key"])
-                return self._launch(event)
+                return self.launch(event)
             self._refused += 1
             proposer.observe(Observation(trial_id, proposal.assignment, fate))
         self.exhausted = (
@@ -276,7 +284,7 @@ class Driver:
             plan=plan,
             architecture=architecture.to_json(),
             teacher_id=taught,
-            rungs=list(rung_epochs(scheduler.grace, scheduler.reduction, plan.training.epochs)),
+            rungs=_rungs(scheduler, plan.training.epochs),
             seed=config.fixed.seed * 1_000_003 + int(trial_id),
             threads=self.ground.threads,
         )
@@ -285,52 +293,58 @@ class Driver:
         )
         return event, None
 
-    def _launch(self, event: dict[str, Any]) -> Launch:
+    def launch(self, event: dict[str, Any]) -> Launch:
+        """Record that a trial starts."""
         self.store.append(event)
         self.running[event["trial_id"]] = event
         return Launch(event["trial_id"], TrialSpec.model_validate(event["spec"]))
 
-    def _values(self, event: Mapping[str, Any], report: EpochReport) -> tuple[float, ...]:
-        price = Cost(event["parameters"], event["macs"], event["size_bytes"])
-        return tuple(objective_value(o, report, price) for o in self.ground.config.fixed.objectives)
+    def _keep(self, event: Mapping[str, Any], weights: bytes) -> None:
+        """Write a student's folder before the row that speaks of it."""
+        data, epochs = self.ground.data, self.store.history.epochs[event["trial_id"]]
+        card = StudentCard(
+            search=self.ground.config.fixed.search,
+            trial_id=event["trial_id"],
+            architecture=event["architecture"],
+            classes=data.classes,
+            mean=data.mean,
+            std=data.std,
+            data=data.name,
+            validation_accuracy=epochs[-1]["validation_accuracy"] if epochs else None,
+            spec=event["spec"],
+        )
+        write_student(self.store.folder / "students" / event["trial_id"], weights, card)
 
     def _drop_dominated(self) -> None:
-        """Keep the weights of the front alone; reruns, baselines and finishes are kept by asking."""
+        """Keep the weights of the search's front, and of trials that were asked for by name."""
         history = self.store.history
-        front = pareto_front(self.store.trials(), directions(self.ground.config.fixed.objectives))
-        searched = {t for t, e in history.trials.items() if e["purpose"] == "search"}
+        front = pareto_front(self.store.trials(), directions(self.objectives))
+        searched = {t for t, e in history.trials.items() if e["purpose"] != "rerun"}
         self.store.drop_students(searched - set(front["trial_id"]))
 
     def _replay(self) -> None:
         """Tell scheduler and proposer what the log knows, in its order."""
         history = self.store.history
-        for event in history.trials.values():
-            if event["purpose"] != "search" or event["trial_id"] in history.running:
+        for trial_id, event in history.trials.items():
+            if (
+                self.scheduler is None
+                or event["purpose"] != "search"
+                or trial_id in history.running
+            ):
                 continue
-            for epoch in history.epochs.get(event["trial_id"], ()):
-                if self.scheduler is not None:
-                    report = EpochReport(**_report_of(epoch))
-                    values = self._values(event, report)
-                    self.scheduler.report(event["trial_id"], report.epoch, values)
+            for epoch in history.epochs[trial_id]:
+                values = objective_values(self.objectives, event, epoch)
+                self.scheduler.report(trial_id, epoch["epoch"], values)
         for row in history.rows:
             if row.purpose == "search" and self.proposer is not None:
-                event = history.trials[row.trial_id]
-                self.proposer.observe(self.observation(event, row.status))
+                told = observation(history, row.trial_id, row.status, self.objectives)
+                self.proposer.observe(told)
 
 
-def objective_value(objective: ObjectiveConfig, report: EpochReport, price: Cost) -> float:
-    """The value of one objective, as declared."""
-    source = report if objective.name == "validation_accuracy" else price
-    return float(getattr(source, objective.name))
-
-
-def directions(objectives: Sequence[ObjectiveConfig]) -> list[tuple[str, str]]:
-    """Names and directions, as `pareto_front` takes them."""
-    return [(o.name, o.direction) for o in objectives]
-
-
-def _report_of(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in event.items() if k not in ("event", "trial_id", "at")}
+def _rungs(scheduler: SchedulerConfig, epochs: int) -> list[int]:
+    if scheduler.name == "none":
+        return [epochs]
+    return list(rung_epochs(scheduler.grace, scheduler.reduction, epochs))
 
 
 def _now() -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ from kdsearch.tune.adapters import DriverCallback, DriverScheduler, DriverSearch
 from kdsearch.tune.asha import Asha
 from kdsearch.tune.baseline import baseline_trials
 from kdsearch.tune.driver import Driver, Ground, Taught
-from kdsearch.tune.finish import measure_front, write_front
-from kdsearch.tune.identity import open_search
+from kdsearch.tune.finish import finish_search
+from kdsearch.tune.opening import open_search, write_environment
 from kdsearch.tune.progress import SearchProgress
-from kdsearch.tune.teachers import prepare_teacher
+from kdsearch.tune.teachers import on_cluster, prepare_teacher
 from kdsearch.tune.trainable import StudentTrial
 
 
@@ -96,11 +95,11 @@ def run_search(
     with open_search(folder, config) as store, SearchProgress(console or Console(), quiet) as show:
         if _finished(config, store) and not baseline:
             show.say(f"{folder} is finished; a larger budget goes on with it")
-            write_front(store, config)
+            finish_search(store, config, None)
             return SearchResult(folder, True)
         summary = check_search(config)
         data = load_data(next(iter(config.plans()))[1].data, config.base)
-        store.check_data(data.id)
+        _same_data(store, data.id)
         cluster.start(config, address)
         try:
             return _run(config, summary, data, store, Path(results), baseline, show)
@@ -119,12 +118,14 @@ def _run(
     show: SearchProgress,
 ) -> SearchResult:
     taken = cluster.share(config.fixed.resources)
+    data_id = data.id
+    write_environment(store.folder, data_id, ray.cluster_resources())
     shared = ray.put(data)
     teachers, taught = _teachers(config, summary, data, shared, results, taken, show)
     ground = Ground(
         config=config,
-        outline=summary.outline,
-        data_id=data.id,
+        data=data,
+        data_id=data_id,
         teachers=taught,
         threads=max(1, int(taken["cpu"])),
         gpus=taken["gpu"],
@@ -143,8 +144,7 @@ def _run(
         tune.with_parameters(StudentTrial, data=shared, teachers=teachers), taken
     )
     finished = _fit(driver, trainable, cluster.slots(taken), show)
-    measure_front(store, config, data)
-    write_front(store, config)
+    finish_search(store, config, data)
     if finished and baseline:
         again = Driver(ground, store)
         again.enqueue(baseline_trials(again, baseline))
@@ -181,17 +181,18 @@ def _teachers(
     records: dict[str, TeacherRecord] = {}
     taught: dict[str, Taught] = {}
     plan = next(iter(config.plans()))[1]
+    threads = _teacher_threads(taken)
     for section, architecture, _ in summary.teachers:
         record = prepare_teacher(
             section,
             architecture,
             plan.data,
             data,
-            shared,
             results / "teachers",
             config.base,
-            {"cpu": _whole_node() if not taken["gpu"] else taken["cpu"], "gpu": taken["gpu"]},
             show.teacher,
+            on_cluster(shared, {**taken, "cpu": threads}),
+            threads,
         )
         show.say(f"teacher {record.identity}: validation accuracy {record.validation_accuracy:.4f}")
         records[record.identity] = record
@@ -200,9 +201,11 @@ def _teachers(
     return records, taught
 
 
-def _whole_node() -> float:
-    """CPUs for a teacher that trains alone: two share its loops well, more hardly help."""
-    return float(min(2, max(n["Resources"].get("CPU", 1) for n in ray.nodes() if n["Alive"])))
+def _teacher_threads(taken: dict[str, float]) -> int:
+    """CPUs for a teacher: it trains alone, and two share the loops of a small network well."""
+    if taken["gpu"]:
+        return max(1, int(taken["cpu"]))
+    return int(min(2, max(n["Resources"].get("CPU", 1) for n in ray.nodes() if n["Alive"])))
 
 
 def _fit(driver: Driver, trainable: Any, slots: int, show: SearchProgress) -> bool:
@@ -210,7 +213,7 @@ def _fit(driver: Driver, trainable: Any, slots: int, show: SearchProgress) -> bo
     # So many trials may wait for a free worker: with fewer, Ray fills the slots one by one.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     callback = DriverCallback(driver, show.watch(driver))
-    with tempfile.TemporaryDirectory(prefix="kdsearch-") as scratch, _interruptible() as broken:
+    with tempfile.TemporaryDirectory(prefix="kdsearch-") as scratch:
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -229,16 +232,15 @@ def _fit(driver: Driver, trainable: Any, slots: int, show: SearchProgress) -> bo
         ).fit()
     driver.store.flush(force=True)
     show.worker_rss_mib = callback.worker_rss_mib
-    return not driver.running and not broken.seen
+    return driver.finished
 
 
-class _interruptible:  # noqa: N801 - reads as a word in the with statement
-    """Remembers that Ctrl-C was pressed: Ray ends the run cleanly and does not say why."""
-
-    seen = False
-
-    def __enter__(self) -> _interruptible:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        pass
+def _same_data(store: ResultStore, data_id: str) -> None:
+    for trial in store.history.trials.values():
+        if trial["data_id"] != data_id and trial["purpose"] != "rerun":
+            raise UserError(
+                "data",
+                f"the files have changed since {store.folder} was started (then {trial['data_id']},"
+                f" now {data_id}); restore them, or give the search another name",
+            )
+        return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from kdsearch.teachers import (
 from kdsearch.trial import Surroundings, run_trial
 
 Watch = Callable[[str, EpochReport, int], None]
+Teach = Callable[[TrialSpec, bytes | None, str], Iterator[EpochReport | TeacherRecord]]
 
 
 def teacher_identity(
@@ -51,28 +51,26 @@ def prepare_teacher(
     architecture: Architecture,
     data_config: DataConfig,
     data: ImageData,
-    shared_data: Any,
     folder: Path,
     base: Path,
-    taken: dict[str, float],
     watch: Watch,
+    teach: Teach | None = None,
+    threads: int = 1,
 ) -> TeacherRecord:
     """The teacher of a config: read from `folder` if it is there, else trained or loaded, and kept.
-
-    Training runs on the cluster, where the GPUs are; its epochs come back one by one.
 
     Parameters
     ----------
     data_config : DataConfig
         Gives batch size and augmentation where the teacher's section leaves them open.
-    shared_data : ObjectRef
-        `data` in the object store.
     folder : Path
         Of all teachers: ``results/teachers``.
-    taken : dict
-        CPUs and GPUs that the training takes.
     watch : callable
         Told the teacher's identity, each epoch's report and the number of epochs.
+    teach : callable, optional
+        Where the training runs: `on_cluster` gives one; in this process by default.
+    threads : int
+        CPU threads of the training.
 
     Raises
     ------
@@ -89,7 +87,6 @@ def prepare_teacher(
         }
     )
     plan = Plan(data=own, student={}, training=config.training())
-    threads = max(1, int(taken["cpu"]))
     spec = TrialSpec(
         plan=plan, architecture=architecture.to_json(), seed=config.seed, threads=threads
     )
@@ -98,12 +95,8 @@ def prepare_teacher(
         module = build_student(architecture)
         load_weights(module, base / Path(config.weights).expanduser())
         weights = weights_to_bytes(module)
-    remote = ray.remote(num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming")(
-        _teach
-    )
     record: TeacherRecord | None = None
-    for ref in remote.remote(spec, shared_data, weights, name):
-        item = ray.get(ref)
+    for item in teach(spec, weights, name) if teach else _teach(spec, data, weights, name):
         if isinstance(item, TeacherRecord):
             record = item
         else:
@@ -111,8 +104,27 @@ def prepare_teacher(
     if record is None:
         raise UserError("teacher", "its training diverged; lower teacher.lr")
     details = {"training": config.model_dump(mode="json"), "data": own.model_dump(mode="json")}
-    write_teacher(folder / name, record, {**details, "data_id": data.id})
+    write_teacher(folder / name, record, details)
     return record
+
+
+def on_cluster(shared_data: Any, taken: dict[str, float]) -> Teach:
+    """Training as a Ray task, where the GPUs are; its epochs come back one by one.
+
+    Parameters
+    ----------
+    shared_data : ObjectRef
+        The data in the object store.
+    taken : dict
+        ``cpu`` and ``gpu`` that the task takes.
+    """
+    task = ray.remote(num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming")(_teach)
+
+    def teach(spec: TrialSpec, weights: bytes | None, name: str) -> Iterator[Any]:
+        for ref in task.remote(spec, shared_data, weights, name):
+            yield ray.get(ref)
+
+    return teach
 
 
 def _teach(
@@ -148,4 +160,5 @@ def _teach(
         logits=logits.cpu().numpy(),
         validation_accuracy=accuracy,
         seconds=seconds,
+        data_id=data.id,
     )

@@ -1,0 +1,57 @@
+"""kdsearch finds the best small network for your data."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdsearch.architecture import Architecture
+    from kdsearch.errors import UserError
+    from kdsearch.results import hypervolume, pareto_front, read_epochs, read_trials
+    from kdsearch.search_config import load_config
+    from kdsearch.student_folder import load_student
+    from kdsearch.students import build_student
+    from kdsearch.trial import run_trial
+    from kdsearch.tune.search import run_search
+
+__version__ = "0.1.0"
+
+# Loaded on first use (PEP 562): reading results costs neither torch nor Ray.
+_HOMES = {
+    "Architecture": "kdsearch.architecture",
+    "UserError": "kdsearch.errors",
+    "build_student": "kdsearch.students",
+    "hypervolume": "kdsearch.results",
+    "load_config": "kdsearch.search_config",
+    "load_student": "kdsearch.student_folder",
+    "pareto_front": "kdsearch.results",
+    "read_epochs": "kdsearch.results",
+    "read_trials": "kdsearch.results",
+    "run_search": "kdsearch.tune.search",
+    "run_trial": "kdsearch.trial",
+}
+
+__all__ = [
+    "Architecture",
+    "UserError",
+    "build_student",
+    "hypervolume",
+    "load_config",
+    "load_student",
+    "pareto_front",
+    "read_epochs",
+    "read_trials",
+    "run_search",
+    "run_trial",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

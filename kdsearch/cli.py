@@ -1,0 +1,192 @@
+"""The command line: parse, call, print. No logic, and no slow import before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kdsearch.errors import UserError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find the best small network for your data.",
+)
+console = Console()
+
+SearchFile = Annotated[Path, typer.Argument(help="A search file (YAML).", show_default=False)]
+Results = Annotated[
+    Path, typer.Argument(help="The folder of a search: results/<search>.", show_default=False)
+]
+TrialId = Annotated[str, typer.Argument(help="A trial's id.", show_default=False)]
+Edits = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key: training.epochs=20.")
+]
+ResultsDir = Annotated[Path, typer.Option("--results", help="Where searches land.")]
+
+
+@app.command()
+def run(
+    file: SearchFile,
+    results: ResultsDir = Path("results"),
+    edits: Edits = [],  # noqa: B006 - typer copies it
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to join: auto, on one of its nodes.")
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option(help="Then train the front's students again without a teacher.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeats of each for --baseline.")] = 3,
+    quiet: Annotated[bool, typer.Option(help="Print the front alone.")] = False,
+) -> None:
+    """Run a search, or go on with it, and print its front."""
+    from kdsearch.tune.search import run_search
+
+    done = run_search(
+        file,
+        results=results,
+        edits=edits,
+        address=address,
+        baseline=seeds if baseline else 0,
+        console=console,
+        quiet=quiet,
+    )
+    if (done.folder / "trials.parquet").exists():
+        _print_front(done.folder, write=False)
+    if not done.finished:
+        raise typer.Exit(130)
+
+
+@app.command()
+def check(file: SearchFile, edits: Edits = []) -> None:  # noqa: B006
+    """Check a search file: its choices, its cheapest and dearest student, what a trial needs."""
+    from kdsearch.check import check_search
+    from kdsearch.search_config import load_config
+    from kdsearch.summary import summary_lines
+
+    config = load_config(file, edits)
+    for line in summary_lines(config, check_search(config)):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def front(results: Results) -> None:
+    """Print the front of a search, and write front.csv and front.svg."""
+    _print_front(results, write=True)
+
+
+@app.command()
+def trial(
+    results: Results,
+    trial_id: TrialId,
+    edits: Edits = [],  # noqa: B006
+    seed: Annotated[int | None, typer.Option(help="Another seed than the row's.")] = None,
+) -> None:
+    """Run one row again, exactly; or its student on other data or for longer, with --set."""
+    from kdsearch.tune.rerun import rerun_trial
+
+    rerun_trial(results, trial_id, edits=edits, seed=seed, say=_say)
+
+
+@app.command()
+def export(
+    results: Results,
+    trial_id: TrialId,
+    to: Annotated[Path, typer.Option("--to", help="The folder to make.", show_default=False)],
+) -> None:
+    """Write a student as config, safetensors and ONNX, and hold the two against each other."""
+    from kdsearch.export import export_trial
+
+    done = export_trial(results, trial_id, to)
+    _say(f"{done.folder}: {', '.join(done.files)}")
+    if done.parity is not None:
+        _say(f"ONNX against PyTorch: {done.parity}")
+    if done.note is not None:
+        _say(done.note)
+
+
+@app.command()
+def study(
+    results: Results,
+    storage: Annotated[str, typer.Option(help="A database URL: sqlite:///study.db.")],
+) -> None:
+    """Rebuild the Optuna study of a search from its log, for optuna-dashboard."""
+    from kdsearch.tune.study import write_study
+
+    count, name = write_study(results, storage)
+    _say(f"{count} trials written as the study {name}; now: optuna-dashboard {storage}")
+
+
+@app.command()
+def submit(
+    file: SearchFile,
+    address: Annotated[str, typer.Option(help="The cluster's job server: http://head:8265.")],
+    results: Annotated[str, typer.Option(help="A folder that the cluster's nodes share.")],
+    edits: Edits = [],  # noqa: B006
+) -> None:
+    """Submit a search to a Ray cluster from outside it, as a Ray job."""
+    from kdsearch.tune.submit import submit_search
+
+    _say(submit_search(file, address, results, edits))
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's error is one line on stderr and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        print(f"kdsearch: {error}", file=sys.stderr)
+        sys.exit(2)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        print("kdsearch: interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if isinstance(error, _usage_error()):
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_error() -> type[Exception]:
+    from click import ClickException
+
+    return ClickException
+
+
+def _print_front(folder: Path, *, write: bool) -> None:
+    from kdsearch.results.front import read_front, write_front
+    from kdsearch.results.report import comparison_rows, front_rows
+
+    trials, best, objectives = read_front(folder)
+    if write:
+        write_front(trials, best, objectives, folder, folder.resolve().name)
+    counts = trials[trials["purpose"] == "search"]["status"].value_counts()
+    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    _say(f"front of {folder}: {len(best)} students; trials: {said or 'none yet'}")
+    _table(*front_rows(best))
+    lines = comparison_rows(trials, list(best["trial_id"]))
+    if lines:
+        _say("validation accuracy, trained again over seeds (percent, mean ± deviation)")
+        _table(["trial", "parameters", "seeds", "distilled", "labels alone", "gain"], lines)
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,49 @@
+"""What schedulers and proposers are told: objectives and histories, out of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdsearch.config import ObjectiveConfig
+from kdsearch.proposers import Observation
+from kdsearch.results.log import Event, History
+
+
+def directions(objectives: Sequence[ObjectiveConfig]) -> list[tuple[str, str]]:
+    """Names and directions, as `pareto_front` takes them."""
+    return [(o.name, o.direction) for o in objectives]
+
+
+def objective_values(
+    objectives: Sequence[ObjectiveConfig], trial: Event, epoch: Mapping[str, Any]
+) -> tuple[float, ...]:
+    """The objectives of a trial after one of its epochs, as declared: not turned, not scaled.
+
+    Parameters
+    ----------
+    trial, epoch : dict
+        Events: the first holds the static costs, the second the accuracy.
+    """
+    return tuple(
+        float(epoch[o.name] if o.name == "validation_accuracy" else trial[o.name])
+        for o in objectives
+    )
+
+
+def observation(
+    history: History, trial_id: str, fate: str, objectives: Sequence[ObjectiveConfig]
+) -> Observation:
+    """What a proposer is told of a trial that ended."""
+    trial = history.trials[trial_id]
+    reached = tuple(
+        (epoch["epoch"], objective_values(objectives, trial, epoch))
+        for epoch in history.epochs.get(trial_id, ())
+    )
+    return Observation(
+        trial_id=trial_id,
+        assignment=trial["assignment"],
+        fate=fate,  # type: ignore[arg-type]
+        values=reached[-1][1] if reached else None,
+        history=reached,
+    )

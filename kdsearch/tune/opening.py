@@ -1,0 +1,131 @@
+"""A search's folder, opened: made on the first run, compared on every other."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kdsearch.errors import UserError
+from kdsearch.results.records import SCHEMA_VERSION
+from kdsearch.results.store import ResultStore
+from kdsearch.results.tables import write_aside
+from kdsearch.search_config import SearchConfig
+
+PACKAGES = ("kdsearch", "numpy", "optuna", "pandas", "pyarrow", "ray", "torch", "torchvision")
+
+
+@contextmanager
+def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
+    """The store of a search, locked; its config compared with the one it was started with.
+
+    Raises
+    ------
+    UserError
+        Another process runs it, the folder holds another search, or a key other than a larger
+        budget was changed.
+    """
+    with ResultStore.open(folder) as store:
+        tree = json.loads(json.dumps(config.tree, allow_nan=False, default=str))
+        if store.history.header:
+            _compare(folder, store.history.header["config"], tree)
+        else:
+            store.append(
+                {
+                    "event": "search",
+                    "schema": SCHEMA_VERSION,
+                    "search": config.fixed.search,
+                    "config": tree,
+                    "columns": config.columns(),
+                    "base": str(config.base),
+                    "started_at": datetime.now(UTC).isoformat(),
+                }
+            )
+        text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True)
+        write_aside(folder / "config.yaml", lambda part: part.write_text(text, encoding="utf-8"))
+        yield store
+
+
+def write_environment(folder: Path, data_id: str, resources: Mapping[str, Any]) -> None:
+    """Write ``environment.json``: versions, hardware, git and data hashes."""
+    content = {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cluster": {k: v for k, v in sorted(resources.items()) if not k.startswith("node:")},
+        "git": _git(),
+        "data_id": data_id,
+    }
+    text = json.dumps(content, indent=1)
+    write_aside(folder / "environment.json", lambda part: part.write_text(text))
+
+
+def _compare(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    was, now = _flat(old), _flat(new)
+    for path in [*was, *(p for p in now if p not in was)]:
+        if was.get(path) == now.get(path):
+            continue
+        if path.startswith("budget.") and _larger(was.get(path), now.get(path)):
+            continue
+        raise UserError(
+            path,
+            f"{folder} was started with {was.get(path)!r}, this file says {now.get(path)!r}; only "
+            "a larger budget may change: give the search another name, or another --results",
+        )
+
+
+def _larger(was: Any, now: Any) -> bool:
+    """A budget that is raised, or lifted."""
+    if now is None:
+        return True
+    return isinstance(was, (int, float)) and isinstance(now, (int, float)) and now >= was
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, Mapping) and node:
+        pairs = [(f"{path}.{key}" if path else str(key), child) for key, child in node.items()]
+    elif isinstance(node, list) and node:
+        pairs = [(f"{path}[{i}]", child) for i, child in enumerate(node)]
+    else:
+        return {path: node}
+    return {p: value for place, child in pairs for p, value in _flat(child, place).items()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.processor()
+
+
+def _git() -> str | None:
+    """The commit that this process runs in, with a mark if files were changed."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,186 @@
+"""One row again: exactly, or its student on other data, for longer, with another seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdsearch.config import Plan, TrialSpec
+from kdsearch.data import ImageData, load_data
+from kdsearch.errors import UserError
+from kdsearch.results.records import EpochReport
+from kdsearch.results.store import ResultStore
+from kdsearch.search_config import SearchConfig, load_config
+from kdsearch.students import describe
+from kdsearch.teachers import TeacherRecord, read_teacher, weights_to_bytes
+from kdsearch.tree import edit_tree
+from kdsearch.trial import Surroundings, run_trial
+from kdsearch.tune.cluster import find_user_code
+from kdsearch.tune.driver import Driver, Ground, Taught
+from kdsearch.tune.teachers import prepare_teacher
+from kdsearch.validation import validate
+
+Say = Callable[[str], None]
+
+
+def rerun_trial(
+    results: Path,
+    trial_id: str,
+    *,
+    edits: Sequence[str] = (),
+    seed: int | None = None,
+    say: Say = print,
+) -> str:
+    """Run a row again in this process; the new row has the purpose ``rerun``, its student is kept.
+
+    Without edits every epoch is compared with the recorded one. With edits the student's section
+    is read again for the new data; a teacher that does not fit them is trained anew.
+
+    Parameters
+    ----------
+    results : Path
+        The folder of the search.
+    edits : sequence of str
+        ``key=value`` pairs on the row's plain config: ``training.epochs=100``.
+    seed : int, optional
+        Another one than the row's.
+
+    Returns
+    -------
+    str
+        The new trial's id.
+
+    Raises
+    ------
+    UserError
+        No such row; an edit that makes no valid config.
+    """
+    if not (results / "log.jsonl").exists():
+        raise UserError(str(results), "holds no search; give the folder that `kdsearch run` made")
+    with ResultStore.open(results) as store:
+        header = store.history.header
+        config = load_config(header["config"], base=Path(header["base"]))
+        find_user_code(config)
+        origin = store.history.trials.get(trial_id)
+        if origin is None:
+            known = ", ".join(list(store.history.trials)[:3])
+            raise UserError(str(results), f"has no trial {trial_id!r}; there are {known}, ...")
+        return _rerun(store, config, origin, list(edits), seed, say)
+
+
+def _rerun(
+    store: ResultStore,
+    config: SearchConfig,
+    origin: dict[str, Any],
+    edits: list[str],
+    seed: int | None,
+    say: Say,
+) -> str:
+    spec = TrialSpec.model_validate(origin["spec"])
+    if edits:
+        plan = validate(Plan, edit_tree(spec.plan.model_dump(mode="json"), edits))
+        spec = spec.model_copy(update={"plan": plan, "rungs": _stretched(spec, plan)})
+    if seed is not None:
+        spec = spec.model_copy(update={"seed": seed})
+    data = load_data(spec.plan.data, config.base)
+    data_id = data.id
+    if edits:
+        architecture = describe(spec.plan.student, data.shape, len(data.classes))
+        spec = spec.model_copy(update={"architecture": architecture.to_json()})
+    teacher = _teacher(store.folder.parent / "teachers", spec, config, data, data_id, say)
+    if teacher is not None:
+        spec = spec.model_copy(update={"teacher_id": teacher.identity})
+    driver = Driver(_ground(config, spec, data, data_id, teacher), store)
+    event = driver.trial_event(
+        driver.new_id(),
+        spec,
+        assignment=origin["assignment"] if not edits else {},
+        purpose="rerun",
+        parent_id=origin["trial_id"],
+    )
+    recorded = store.history.epochs[origin["trial_id"]] if not (edits or seed is not None) else []
+    return _train(driver, event, Surroundings(data, teacher, _device()), recorded, say)
+
+
+def _train(
+    driver: Driver,
+    event: dict[str, Any],
+    around: Surroundings,
+    recorded: Sequence[dict[str, Any]],
+    say: Say,
+) -> str:
+    trial_id = event["trial_id"]
+    launch = driver.launch(event)
+    training, same, seconds = run_trial(launch.spec, around), 0, 0.0
+    while True:
+        try:
+            report = next(training)
+        except StopIteration as stop:
+            driver.end(trial_id, "complete", seconds=seconds, weights=weights_to_bytes(stop.value))
+            break
+        driver.report(trial_id, report)
+        seconds += report.seconds
+        same += report.epoch <= len(recorded) and _equal(report, recorded[report.epoch - 1])
+        say(
+            f"epoch {report.epoch}: accuracy {report.validation_accuracy:.4f}, "
+            f"loss {report.train_loss:.4f}, {report.seconds:.1f} s"
+        )
+    if recorded:
+        say(f"{same} of the row's {len(recorded)} epochs came out the same to the last digit")
+    say(f"trial {trial_id}: its student is in {driver.store.folder / 'students' / trial_id}")
+    return trial_id
+
+
+def _teacher(
+    folder: Path,
+    spec: TrialSpec,
+    config: SearchConfig,
+    data: ImageData,
+    data_id: str,
+    say: Say,
+) -> TeacherRecord | None:
+    section = spec.plan.teacher
+    if section is None or not spec.plan.terms:
+        return None
+    if spec.teacher_id is not None:
+        found = read_teacher(folder / spec.teacher_id)
+        if found is not None and found.data_id == data_id:
+            return found
+    architecture = describe(section.architecture, data.shape, len(data.classes))
+
+    def watch(name: str, report: EpochReport, epochs: int) -> None:
+        say(f"teacher {name}: epoch {report.epoch} of {epochs}, {report.validation_accuracy:.4f}")
+
+    return prepare_teacher(section, architecture, spec.plan.data, data, folder, config.base, watch)
+
+
+def _ground(
+    config: SearchConfig,
+    spec: TrialSpec,
+    data: ImageData,
+    data_id: str,
+    teacher: TeacherRecord | None,
+) -> Ground:
+    taught = {}
+    if teacher is not None and spec.plan.teacher is not None:
+        key = spec.plan.teacher.model_dump_json()
+        taught[key] = Taught(teacher.identity, teacher.validation_accuracy)
+    return Ground(config, data, data_id, taught, threads=spec.threads)
+
+
+def _stretched(spec: TrialSpec, plan: Plan) -> list[int]:
+    """The rungs of the row, or one annealing where the number of epochs was changed."""
+    same = plan.training.epochs == spec.plan.training.epochs
+    return spec.rungs if same else [plan.training.epochs]
+
+
+def _equal(report: EpochReport, recorded: dict[str, Any]) -> bool:
+    values = ("train_loss", "validation_accuracy", "validation_loss")
+    return all(getattr(report, name) == recorded[name] for name in values)
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,69 @@
+"""The Optuna study of a search, rebuilt from its log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kdsearch.errors import UserError
+from kdsearch.proposers.base import Observation
+from kdsearch.results.log import History, fold, read_events
+from kdsearch.search_config import SearchConfig, load_config
+from kdsearch.tune.observe import observation
+
+
+def write_study(results: Path, storage: str) -> tuple[int, str]:
+    """Write every ended trial of a search to an Optuna storage.
+
+    Parameters
+    ----------
+    storage : str
+        A database URL: ``sqlite:///study.db``.
+
+    Returns
+    -------
+    int, str
+        The number of trials, and the name of the study.
+
+    Raises
+    ------
+    UserError
+        No search there, or a storage that cannot be written.
+    """
+    from kdsearch.proposers.optuna import export_study
+
+    history, config = read_search(results)
+    objectives = config.fixed.objectives
+    told: list[Observation] = [
+        observation(history, row.trial_id, row.status, objectives)
+        for row in history.rows
+        if row.purpose == "search"
+    ]
+    name = config.fixed.search
+    try:
+        count = export_study(
+            config.space,
+            [o.direction for o in objectives],
+            [o.name for o in objectives],
+            told,
+            storage,
+            name,
+        )
+    except Exception as error:  # SQLAlchemy's and the drivers' errors have no common root
+        line = " ".join(str(error).split())[:200]
+        raise UserError("--storage", f"{storage}: {line}; write sqlite:///study.db") from None
+    return count, name
+
+
+def read_search(results: Path) -> tuple[History, SearchConfig]:
+    """History and config of a search's folder.
+
+    Raises
+    ------
+    UserError
+        No search there, or one of a later version.
+    """
+    if not (results / "log.jsonl").exists():
+        raise UserError(str(results), "holds no search; give the folder that `kdsearch run` made")
+    history = fold(read_events(results / "log.jsonl"))
+    config = load_config(history.header["config"], base=Path(history.header["base"]))
+    return history, config

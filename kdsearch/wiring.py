@@ -1,0 +1,113 @@
+"""Whether student, teacher and losses of a plan fit each other; no weight is allocated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from kdsearch.architecture import Architecture
+from kdsearch.config import LossConfig, Plan
+from kdsearch.cost import cost
+from kdsearch.data.source import Description
+from kdsearch.errors import UserError
+from kdsearch.losses import LossContext
+from kdsearch.space import Filled
+from kdsearch.students import describe, output_shapes
+from kdsearch.trial import build_terms
+from kdsearch.validation import source_of
+
+MOST_PARAMETERS = 10_000_000_000  # of any network: 40 GB
+
+
+def architecture_of(plan: Plan, outline: Description, filled: Filled | None = None) -> Architecture:
+    """The student of a plan.
+
+    Raises
+    ------
+    UserError
+        An unknown family or parameter, by its path in the search file.
+    """
+    return describe_network(plan.student, "student", outline, filled)
+
+
+def check_plan(plan: Plan, outline: Description, filled: Filled | None = None) -> None:
+    """Check that student, teacher and losses of a plan fit each other; nothing is allocated.
+
+    Parameters
+    ----------
+    plan : Plan
+    outline : Description
+    filled : Filled, optional
+        What the plan was made from: errors then name the path in the search file.
+
+    Raises
+    ------
+    UserError
+        A network that cannot be built, a loss that does not fit, or nothing to learn from.
+    """
+    student = architecture_of(plan, outline, filled)
+    if not plan.terms:
+        if plan.training.label_weight == 0:
+            place = place_of("training.label_weight", filled)
+            raise UserError(place, "0 where there is no loss term: nothing to learn; raise it")
+        return
+    if plan.teacher is None:
+        fault = "the losses need a teacher; add the section, or remove the losses"
+        raise UserError(place_of("teacher", filled), fault)
+    teacher = describe_network(plan.teacher.architecture, "teacher.architecture", outline, filled)
+    size = plan.data.batch_size
+    context = LossContext(
+        student=output_shapes(student, size),
+        teacher=output_shapes(teacher, size),
+        classes=len(outline.classes),
+        samples=outline.train_images,
+        batch_size=size,
+    )
+    for index, term in enumerate(plan.losses):
+        if term is not None:
+            _check_term(term, context, f"losses[{index}]", filled)
+
+
+def decisive(plan: Plan) -> str:
+    """What `check_plan` looks at: of plans that agree in it, one need be checked."""
+    teacher = None if plan.teacher is None else plan.teacher.architecture
+    losses = [term and term.model_dump() for term in plan.losses]
+    nothing = plan.training.label_weight == 0
+    return json.dumps([plan.student, teacher, losses, plan.data.batch_size, nothing])
+
+
+def describe_network(
+    section: Mapping[str, Any], path: str, outline: Description, filled: Filled | None = None
+) -> Architecture:
+    """The architecture of a section of a plan, which stands at `path` in it.
+
+    Raises
+    ------
+    UserError
+        No network that can be built for the data, by its path in the search file.
+    """
+    try:
+        architecture = describe(section, outline.shape, len(outline.classes))
+    except UserError as error:
+        raise UserError(place_of(f"{path}.{error.place}", filled), error.fault) from None
+    if (parameters := cost(architecture).parameters) > MOST_PARAMETERS:
+        fault = f"has {parameters:,} parameters; at most {MOST_PARAMETERS:,} are taken"
+        raise UserError(place_of(path, filled), fault)
+    return architecture
+
+
+def place_of(plain: str, filled: Filled | None) -> str:
+    """The path in the search file of a path in a plan."""
+    return source_of(plain.rstrip("."), {} if filled is None else filled.sources)
+
+
+def _check_term(term: LossConfig, context: LossContext, path: str, filled: Filled | None) -> None:
+    try:
+        with torch.device("meta"):  # adapters without weights
+            build_terms([term], context)
+    except UserError as error:
+        place = error.place.replace("losses[0]", path, 1)
+        raise UserError(place_of(place, filled), error.fault) from None
