@@ -169,8 +169,8 @@ def _print_front(folder: Path, *, write: bool) -> None:
     trials, best, objectives = read_front(folder)
     if write:
         write_front(trials, best, objectives, folder, folder.resolve().name)
-    counts = trials[trials["purpose"] == "search"]["status"].value_counts()
-    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    statuses = list(trials[trials["purpose"] == "search"]["status"])
+    said = ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
     _say(f"front of {folder}: {len(best)} students; trials: {said or 'none yet'}")
     _table(*front_rows(best))
     lines = comparison_rows(trials, list(best["trial_id"]))

@@ -98,6 +98,7 @@ def build_terms(configs: Sequence[LossConfig], context: LossContext) -> list[Ter
         place is ``losses[i]``, counting the terms that are there.
     """
     terms: list[Term] = []
+    names = ["label"]  # the label loss's own column
     for index, config in enumerate(configs):
         try:
             loss = build_loss({"method": config.method, **config.parameters})
@@ -105,8 +106,9 @@ def build_terms(configs: Sequence[LossConfig], context: LossContext) -> list[Ter
         except UserError as error:
             raise error.inside(f"losses[{index}]") from None
         name = config.method.rpartition(":")[2]
-        taken = sum(term.name.partition("_")[0] == name for term in terms)
-        terms.append(Term(f"{name}_{taken + 1}" if taken else name, config.weight, loss))
+        names.append(name)
+        times = names.count(name)
+        terms.append(Term(name if times == 1 else f"{name}_{times}", config.weight, loss))
     return terms
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -49,16 +50,15 @@ class TPEProposer:
 
     def __init__(self, space: SearchSpace, directions: Sequence[str], seed: int = 0) -> None:
         self.space, self.seed = space, seed
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=STARTUP, constant_liar=True
-            )
-        self.study = new_study(directions, sampler)
+        self.study = new_study(directions, _sampler(seed))
         self._asked: dict[str, optuna.Trial] = {}
+        self._replayed = 0
 
     def propose(self, trial_id: str) -> Proposal:
         """What the model expects most of."""
+        if self._replayed:  # the stream of the first run would propose its first trials again
+            self.study.sampler = _sampler(self.seed + self._replayed * 1_000_003)
+            self._replayed = 0
         trial = self.study.ask()
         filled = self.space.fill(partial(_suggest, trial))
         self._asked[trial_id] = trial
@@ -66,7 +66,7 @@ class TPEProposer:
 
     def propose_random(self, trial_id: str) -> Proposal:
         """A random assignment, which the model learns from like from its own."""
-        rng = random.Random(f"{self.seed}:{trial_id}:{len(self.study.trials)}")
+        rng = random.Random(f"{self.seed}:{trial_id}:{len(self.study.get_trials(deepcopy=False))}")
         self.study.enqueue_trial(_labels(self.space, self.space.sample(rng).assignment))
         return self.propose(trial_id)
 
@@ -79,6 +79,15 @@ class TPEProposer:
             self.study.tell(trial, values, state=state)
         else:
             self.study.add_trial(_past(self.space, observation))
+            self._replayed += 1
+
+
+def _sampler(seed: int) -> optuna.samplers.TPESampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed % 2**32, n_startup_trials=STARTUP, constant_liar=True
+        )
 
 
 def new_study(
@@ -148,22 +157,33 @@ def _labels(space: SearchSpace, assignment: Mapping[str, Scalar]) -> dict[str, S
 def _distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.values)
-    low, high = domain.corners  # of a whole number of steps, as Optuna wants it
     if isinstance(domain, Int):
+        low, high = domain.corners
         return IntDistribution(int(low), int(high), log=domain.log, step=domain.step)
-    spare = 0.0 if domain.step is None else domain.step / 1000  # Optuna rounds down, and says so
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return FloatDistribution(
-            float(low), float(high) + spare, log=domain.log, step=domain.step
-        )
+    with _quietly_rounded():
+        return FloatDistribution(*_bounds(domain), log=domain.log, step=domain.step)
 
 
 def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Scalar:
-    wanted = _distribution(domain)
-    if isinstance(wanted, IntDistribution):
-        return trial.suggest_int(name, wanted.low, wanted.high, log=wanted.log, step=wanted.step)
-    if isinstance(wanted, FloatDistribution) and isinstance(domain, Float):
-        value = trial.suggest_float(name, wanted.low, wanted.high, log=wanted.log, step=wanted.step)
-        return domain.nearest(value)
-    return trial.suggest_categorical(name, domain.grid)
+    if isinstance(domain, Choice):
+        option: Any = trial.suggest_categorical(name, domain.values)
+        return option
+    if isinstance(domain, Int):
+        low, high = domain.corners
+        return trial.suggest_int(name, int(low), int(high), log=domain.log, step=domain.step)
+    with _quietly_rounded():
+        value = trial.suggest_float(name, *_bounds(domain), log=domain.log, step=domain.step)
+    return domain.nearest(value)
+
+
+def _bounds(domain: Float) -> tuple[float, float]:
+    """Bounds of which Optuna, which rounds the range down to whole steps, loses none."""
+    low, high = domain.corners
+    return float(low), float(high) + (0.0 if domain.step is None else domain.step / 1000)
+
+
+@contextmanager
+def _quietly_rounded() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield

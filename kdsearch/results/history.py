@@ -53,6 +53,8 @@ class History:
         if kind == "search":
             self.header = event
         elif kind == "trial":
+            if event["purpose"] == "search":  # epochs of a broken run of this trial are void
+                self.epoch_count -= len(self.epochs.get(event["trial_id"], ()))
             self.trials[event["trial_id"]] = event
             self.running[event["trial_id"]] = event
             self.epochs[event["trial_id"]] = []

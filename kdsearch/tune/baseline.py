@@ -7,6 +7,7 @@ from typing import Any
 from kdsearch.config import TrialSpec
 from kdsearch.results.pareto import pareto_front
 from kdsearch.tune.driver import Driver
+from kdsearch.tune.gate import trial_event
 from kdsearch.tune.observe import directions
 
 SEED_STEP = 7919  # a prime: seeds of repeats never meet those of the search
@@ -37,7 +38,8 @@ def baseline_trials(driver: Driver, seeds: int) -> list[dict[str, Any]]:
                 spec = _again(origin, repeat * SEED_STEP, alone=purpose == "baseline")
                 if (trial_id, purpose, spec.seed) in there:
                     continue
-                event = driver.trial_event(
+                event = trial_event(
+                    driver.ground,
                     f"{first + len(events):05d}",
                     spec,
                     assignment=origin["assignment"],

@@ -6,24 +6,15 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from kdsearch.architecture import Architecture
-from kdsearch.check import architecture_of, violation
-from kdsearch.config import SchedulerConfig, TrialSpec
-from kdsearch.cost import cost
-from kdsearch.data import ImageData
-from kdsearch.data.source import Description
-from kdsearch.errors import UserError
+from kdsearch.config import TrialSpec
 from kdsearch.proposers import Done, Observation, Proposal, Proposer, Wait
 from kdsearch.results.pareto import pareto_front
-from kdsearch.results.records import EpochReport, Purpose
+from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
-from kdsearch.schemes import rung_epochs
-from kdsearch.search_config import SearchConfig
-from kdsearch.space import Assignment
 from kdsearch.student_folder import StudentCard, write_student
+from kdsearch.tune.gate import Ground, gate, now
 from kdsearch.tune.observe import directions, objective_values, observation
 
 MODEL_TRIES = 20  # proposals asked of the model before it is asked for random ones
@@ -39,50 +30,11 @@ class Scheduler(Protocol):
 
 
 @dataclass(frozen=True)
-class Taught:
-    """What a row says of its teacher."""
-
-    identity: str
-    validation_accuracy: float
-
-
-@dataclass(frozen=True)
 class Launch:
     """A trial to start: its id and all a worker needs."""
 
     trial_id: str
     spec: TrialSpec
-
-
-@dataclass
-class Ground:
-    """What the rows of one search share.
-
-    Attributes
-    ----------
-    config : SearchConfig
-    data : ImageData
-    data_id : str
-        Its `id`, taken once: it is a hash of every pixel.
-    teachers : mapping
-        JSON of a `TeacherConfig` -> what rows say of it.
-    threads : int
-        CPU threads of a trial.
-    gpus : float
-        Its share of a GPU.
-    """
-
-    config: SearchConfig
-    data: ImageData
-    data_id: str
-    teachers: Mapping[str, Taught]
-    threads: int = 1
-    gpus: float = 0.0
-
-    @property
-    def outline(self) -> Description:
-        """Shape, classes and training images of the data."""
-        return Description(self.data.shape, self.data.classes, len(self.data.train.labels))
 
 
 class Driver:
@@ -126,7 +78,7 @@ class Driver:
         """The next trial, recorded as started."""
         if self._queue:
             event = self._queue.popleft()
-            return self.launch({**event, "started_at": _now()})
+            return self.launch({**event, "started_at": now()})
         if self.proposer is None or self.budget_spent() or self.exhausted:
             return Done()
         return self._propose(self.proposer)
@@ -158,38 +110,6 @@ class Driver:
         given = [*self.store.history.trials, *(e["trial_id"] for e in self._queue)]
         return f"{max((int(i) for i in given), default=-1) + 1:05d}"
 
-    def trial_event(
-        self,
-        trial_id: str,
-        spec: TrialSpec,
-        *,
-        assignment: Assignment,
-        purpose: Purpose = "search",
-        parent_id: str | None = None,
-    ) -> dict[str, Any]:
-        """The log's line for a trial that starts."""
-        architecture = Architecture.from_json(spec.architecture)
-        taught = None
-        if spec.plan.teacher is not None and spec.plan.terms:
-            taught = self.ground.teachers[spec.plan.teacher.model_dump_json()]
-        return {
-            "event": "trial",
-            "trial_id": trial_id,
-            "proposer": self.ground.config.fixed.proposer.name if purpose == "search" else "",
-            "parent_id": parent_id,
-            "purpose": purpose,
-            "seed": spec.seed,
-            "assignment": assignment,
-            "spec": spec.model_dump(mode="json"),
-            "architecture": spec.architecture,
-            "architecture_key": architecture.key,
-            **asdict(cost(architecture)),
-            "teacher_id": taught.identity if taught else None,
-            "teacher_validation_accuracy": taught.validation_accuracy if taught else None,
-            "data_id": self.ground.data_id,
-            "started_at": _now(),
-        }
-
     # What trials report
 
     def report(self, trial_id: str, report: EpochReport) -> bool:
@@ -219,8 +139,9 @@ class Driver:
         event = self.running.pop(trial_id, None)
         if event is None:
             return
-        kept = weights is not None and event["purpose"] in ("search", "rerun")
-        if kept:
+        if event["purpose"] not in ("search", "rerun"):
+            weights = None
+        if weights is not None:
             self._keep(event, weights)
         self.store.append(
             {
@@ -234,7 +155,7 @@ class Driver:
             }
         )
         self.store.flush()
-        if kept:
+        if weights is not None:
             self._drop_dominated()
         if self.proposer is not None and event["purpose"] == "search":
             self.proposer.observe(
@@ -250,7 +171,7 @@ class Driver:
             proposal = ask(trial_id)
             if not isinstance(proposal, Proposal):
                 return proposal
-            event, fate = self._gate(trial_id, proposal)
+            event, fate = gate(self.ground, self._seen, trial_id, proposal)
             if event is not None:
                 self._seen.add(event["architecture_key"])
                 return self.launch(event)
@@ -261,37 +182,6 @@ class Driver:
             "constraint; widen the student section, or set proposer.repeats: true"
         )
         return Done()
-
-    def _gate(self, trial_id: str, proposal: Proposal) -> tuple[dict[str, Any] | None, Any]:
-        """The event of a proposal that may run; or None, and why not."""
-        config = self.ground.config
-        filled = config.space.apply(proposal.assignment)
-        plan = config.validate(filled)
-        try:
-            architecture = architecture_of(plan, self.ground.outline, filled)
-        except UserError:
-            return None, "infeasible"
-        if violation(config, cost(architecture)) is not None:
-            return None, "infeasible"
-        searched = config.space.count("student") > 1
-        if architecture.key in self._seen and searched and not config.fixed.proposer.repeats:
-            return None, "repeated"
-        taught = None
-        if plan.teacher is not None and plan.terms:
-            taught = self.ground.teachers[plan.teacher.model_dump_json()].identity
-        scheduler = config.fixed.scheduler
-        spec = TrialSpec(
-            plan=plan,
-            architecture=architecture.to_json(),
-            teacher_id=taught,
-            rungs=_rungs(scheduler, plan.training.epochs),
-            seed=config.fixed.seed * 1_000_003 + int(trial_id),
-            threads=self.ground.threads,
-        )
-        event = self.trial_event(
-            trial_id, spec, assignment=proposal.assignment, parent_id=proposal.parent_id
-        )
-        return event, None
 
     def launch(self, event: dict[str, Any]) -> Launch:
         """Record that a trial starts."""
@@ -339,13 +229,3 @@ class Driver:
             if row.purpose == "search" and self.proposer is not None:
                 told = observation(history, row.trial_id, row.status, self.objectives)
                 self.proposer.observe(told)
-
-
-def _rungs(scheduler: SchedulerConfig, epochs: int) -> list[int]:
-    if scheduler.name == "none":
-        return [epochs]
-    return list(rung_epochs(scheduler.grace, scheduler.reduction, epochs))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

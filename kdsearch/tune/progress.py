@@ -35,6 +35,7 @@ class SearchProgress:
         self.console, self.quiet = console, quiet
         self.driver: Driver | None = None
         self.first_result: float | None = None
+        self.worker_rss_mib = 0.0
         self._live: Live | None = None
         self._bar: Progress | None = None
         self._drawn = 0.0

@@ -19,7 +19,8 @@ from kdsearch.teachers import TeacherRecord, read_teacher, weights_to_bytes
 from kdsearch.tree import edit_tree
 from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.cluster import find_user_code
-from kdsearch.tune.driver import Driver, Ground, Taught
+from kdsearch.tune.driver import Driver
+from kdsearch.tune.gate import Ground, Taught, trial_event
 from kdsearch.tune.teachers import prepare_teacher
 from kdsearch.validation import validate
 
@@ -94,7 +95,8 @@ def _rerun(
     if teacher is not None:
         spec = spec.model_copy(update={"teacher_id": teacher.identity})
     driver = Driver(_ground(config, spec, data, data_id, teacher), store)
-    event = driver.trial_event(
+    event = trial_event(
+        driver.ground,
         driver.new_id(),
         spec,
         assignment=origin["assignment"] if not edits else {},

@@ -25,8 +25,9 @@ from kdsearch.teachers import TeacherRecord
 from kdsearch.tune.adapters import DriverCallback, DriverScheduler, DriverSearcher
 from kdsearch.tune.asha import Asha
 from kdsearch.tune.baseline import baseline_trials
-from kdsearch.tune.driver import Driver, Ground, Taught
+from kdsearch.tune.driver import Driver
 from kdsearch.tune.finish import finish_search
+from kdsearch.tune.gate import Ground, Taught
 from kdsearch.tune.opening import open_search, write_environment
 from kdsearch.tune.progress import SearchProgress
 from kdsearch.tune.teachers import on_cluster, prepare_teacher

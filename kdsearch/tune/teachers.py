@@ -118,7 +118,9 @@ def on_cluster(shared_data: Any, taken: dict[str, float]) -> Teach:
     taken : dict
         ``cpu`` and ``gpu`` that the task takes.
     """
-    task = ray.remote(num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming")(_teach)
+    task: Any = ray.remote(num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming")(
+        _teach
+    )
 
     def teach(spec: TrialSpec, weights: bytes | None, name: str) -> Iterator[Any]:
         for ref in task.remote(spec, shared_data, weights, name):

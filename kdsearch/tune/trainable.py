@@ -27,7 +27,7 @@ class StudentTrial(tune.Trainable):
     Data and teachers come out of the object store: their arrays are mapped, not copied.
     """
 
-    def setup(
+    def setup(  # type: ignore[override] - Ray passes what `with_parameters` was given
         self, config: dict[str, Any], data: ImageData, teachers: Mapping[str, TeacherRecord]
     ) -> None:
         """Keep what all trials share, and begin the first."""

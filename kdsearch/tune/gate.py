@@ -1,0 +1,145 @@
+"""From a proposal to a trial: its cost and constraints, before a worker is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kdsearch.architecture import Architecture
+from kdsearch.check import architecture_of, violation
+from kdsearch.config import SchedulerConfig, TrialSpec
+from kdsearch.cost import cost
+from kdsearch.data import ImageData
+from kdsearch.data.source import Description
+from kdsearch.errors import UserError
+from kdsearch.proposers import Proposal
+from kdsearch.proposers.base import Fate
+from kdsearch.results.records import Purpose
+from kdsearch.schemes import rung_epochs
+from kdsearch.search_config import SearchConfig
+from kdsearch.space import Assignment
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a row says of its teacher."""
+
+    identity: str
+    validation_accuracy: float
+
+
+@dataclass
+class Ground:
+    """What the rows of one search share.
+
+    Attributes
+    ----------
+    config : SearchConfig
+    data : ImageData
+    data_id : str
+        Its `id`, taken once: it is a hash of every pixel.
+    teachers : mapping
+        JSON of a `TeacherConfig` -> what rows say of it.
+    threads : int
+        CPU threads of a trial.
+    gpus : float
+        Its share of a GPU.
+    """
+
+    config: SearchConfig
+    data: ImageData
+    data_id: str
+    teachers: Mapping[str, Taught]
+    threads: int = 1
+    gpus: float = 0.0
+
+    @property
+    def outline(self) -> Description:
+        """Shape, classes and training images of the data."""
+        return Description(self.data.shape, self.data.classes, len(self.data.train.labels))
+
+
+def gate(
+    ground: Ground, seen: Container[str], trial_id: str, proposal: Proposal
+) -> tuple[dict[str, Any], None] | tuple[None, Fate]:
+    """The event of a proposal that may run; or None, and why not.
+
+    Parameters
+    ----------
+    seen : container of str
+        Keys of the architectures that have been proposed.
+    """
+    config = ground.config
+    filled = config.space.apply(proposal.assignment)
+    plan = config.validate(filled)
+    try:
+        architecture = architecture_of(plan, ground.outline, filled)
+    except UserError:
+        return None, "infeasible"
+    if violation(config, cost(architecture)) is not None:
+        return None, "infeasible"
+    searched = config.space.count("student") > 1
+    if architecture.key in seen and searched and not config.fixed.proposer.repeats:
+        return None, "repeated"
+    taught = None
+    if plan.teacher is not None and plan.terms:
+        taught = ground.teachers[plan.teacher.model_dump_json()].identity
+    scheduler = config.fixed.scheduler
+    spec = TrialSpec(
+        plan=plan,
+        architecture=architecture.to_json(),
+        teacher_id=taught,
+        rungs=_rungs(scheduler, plan.training.epochs),
+        seed=config.fixed.seed * 1_000_003 + int(trial_id),
+        threads=ground.threads,
+    )
+    event = trial_event(
+        ground, trial_id, spec, assignment=proposal.assignment, parent_id=proposal.parent_id
+    )
+    return event, None
+
+
+def trial_event(
+    ground: Ground,
+    trial_id: str,
+    spec: TrialSpec,
+    *,
+    assignment: Assignment,
+    purpose: Purpose = "search",
+    parent_id: str | None = None,
+) -> dict[str, Any]:
+    """The log's line for a trial that starts."""
+    architecture = Architecture.from_json(spec.architecture)
+    taught = None
+    if spec.plan.teacher is not None and spec.plan.terms:
+        taught = ground.teachers[spec.plan.teacher.model_dump_json()]
+    return {
+        "event": "trial",
+        "trial_id": trial_id,
+        "proposer": ground.config.fixed.proposer.name if purpose == "search" else "",
+        "parent_id": parent_id,
+        "purpose": purpose,
+        "seed": spec.seed,
+        "assignment": assignment,
+        "spec": spec.model_dump(mode="json"),
+        "architecture": spec.architecture,
+        "architecture_key": architecture.key,
+        **asdict(cost(architecture)),
+        "teacher_id": taught.identity if taught else None,
+        "teacher_validation_accuracy": taught.validation_accuracy if taught else None,
+        "data_id": ground.data_id,
+        "started_at": now(),
+    }
+
+
+def _rungs(scheduler: SchedulerConfig, epochs: int) -> list[int]:
+    if scheduler.name == "none":
+        return [epochs]
+    return list(rung_epochs(scheduler.grace, scheduler.reduction, epochs))
+
+
+def now() -> str:
+    """The time, in UTC, as the log writes it."""
+    return datetime.now(UTC).isoformat()
