@@ -171,12 +171,12 @@ class Driver:
             proposal = ask(trial_id)
             if not isinstance(proposal, Proposal):
                 return proposal
-            event, fate = gate(self.ground, self._seen, trial_id, proposal)
+            event, refusal = gate(self.ground, self._seen, trial_id, proposal)
             if event is not None:
                 self._seen.add(event["architecture_key"])
                 return self.launch(event)
             self._refused += 1
-            proposer.observe(Observation(trial_id, proposal.assignment, fate))
+            proposer.observe(Observation(trial_id, proposal.assignment, refusal or "infeasible"))
         self.exhausted = (
             f"{MODEL_TRIES + RANDOM_TRIES} proposals in a row were known architectures or broke a "
             "constraint; widen the student section, or set proposer.repeats: true"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,7 @@ def _run(
         tune.with_parameters(StudentTrial, data=shared, teachers=teachers), taken
     )
     finished = _fit(driver, trainable, cluster.slots(taken), show)
+    store.append({"event": "pause", "seconds": time.monotonic() - driver.started_at})
     finish_search(store, config, data)
     if finished and baseline:
         again = Driver(ground, store)
@@ -182,7 +184,6 @@ def _teachers(
     records: dict[str, TeacherRecord] = {}
     taught: dict[str, Taught] = {}
     plan = next(iter(config.plans()))[1]
-    threads = _teacher_threads(taken)
     for section, architecture, _ in summary.teachers:
         record = prepare_teacher(
             section,
@@ -192,21 +193,14 @@ def _teachers(
             results / "teachers",
             config.base,
             show.teacher,
-            on_cluster(shared, {**taken, "cpu": threads}),
-            threads,
+            on_cluster(shared, taken),
+            max(1, int(taken["cpu"])),
         )
         show.say(f"teacher {record.identity}: validation accuracy {record.validation_accuracy:.4f}")
         records[record.identity] = record
         key = section.model_dump_json()
         taught[key] = Taught(record.identity, record.validation_accuracy)
     return records, taught
-
-
-def _teacher_threads(taken: dict[str, float]) -> int:
-    """CPUs for a teacher: it trains alone, and two share the loops of a small network well."""
-    if taken["gpu"]:
-        return max(1, int(taken["cpu"]))
-    return int(min(2, max(n["Resources"].get("CPU", 1) for n in ray.nodes() if n["Alive"])))
 
 
 def _fit(driver: Driver, trainable: Any, slots: int, show: SearchProgress) -> bool:

@@ -118,8 +118,8 @@ def on_cluster(shared_data: Any, taken: dict[str, float]) -> Teach:
     taken : dict
         ``cpu`` and ``gpu`` that the task takes.
     """
-    task: Any = ray.remote(num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming")(
-        _teach
+    task: Any = ray.remote(_teach).options(
+        num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming"
     )
 
     def teach(spec: TrialSpec, weights: bytes | None, name: str) -> Iterator[Any]:
