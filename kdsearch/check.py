@@ -26,7 +26,7 @@ from kdsearch.wiring import check_plan, decisive, describe_network, place_of
 MOST_TEACHERS = 16
 SAMPLES = 500  # students priced when the cheapest and the dearest are sought
 TRIES = 2000  # students priced before constraints are said to leave none
-FOREIGN = 20  # so many as one: they are built to be priced
+FOREIGN = 20  # so many students as one foreign network, which is built to be priced
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,12 @@ def find_students(config: SearchConfig, outline: Description) -> list[tuple[Arch
     for filled in _students(config):
         if tried >= (SAMPLES if met else TRIES):
             break
-        tried += 1
         try:
             architecture = describe_network(filled.plain["student"], "student", outline)
         except UserError:
+            tried += 1
             continue  # costs nothing: the driver asks again
-        tried += 0 if family_of(architecture.family).layers else FOREIGN - 1
+        tried += _effort(architecture)
         price = cost(architecture)
         broken = violation(config, price)
         if broken is None:
@@ -175,6 +175,12 @@ def _students(config: SearchConfig) -> Iterator[Filled]:
     rng = random.Random(0)
     while True:
         yield config.space.sample(rng, "student")
+
+
+def _effort(architecture: Architecture) -> int:
+    if family_of(architecture.family).layers is None:
+        return FOREIGN
+    return 1 + sum(len(stage.blocks) for stage in architecture.stages) // 50
 
 
 def _excess(config: SearchConfig, price: Cost) -> float:

@@ -20,6 +20,8 @@ from kdsearch.trial import build_terms
 from kdsearch.validation import source_of
 
 MOST_PARAMETERS = 10_000_000_000  # of any network: 40 GB
+# What a family's code meets in an architecture that was not made by it.
+STORED_FAULTS = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 
 
 def architecture_of(plan: Plan, outline: Description, filled: Filled | None = None) -> Architecture:
@@ -93,7 +95,14 @@ def describe_network(
         architecture = describe(section, outline.shape, len(outline.classes))
     except UserError as error:
         raise UserError(place_of(f"{path}.{error.place}", filled), error.fault) from None
-    if (parameters := cost(architecture).parameters) > MOST_PARAMETERS:
+    try:
+        parameters = cost(architecture).parameters
+    except STORED_FAULTS as error:
+        if "architecture" not in section:
+            raise
+        fault = f"no network of its family ({type(error).__name__} {error}); take one from a result"
+        raise UserError(place_of(path, filled), fault) from None
+    if parameters > MOST_PARAMETERS:
         fault = f"has {parameters:,} parameters; at most {MOST_PARAMETERS:,} are taken"
         raise UserError(place_of(path, filled), fault)
     return architecture

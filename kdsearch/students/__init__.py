@@ -127,6 +127,8 @@ def _stored(params: dict[str, Any], input: tuple[int, int, int], classes: int) -
         raise error.inside("architecture") from error
     except (TypeError, ValueError) as error:
         raise UserError("architecture", str(error)) from error
+    except (ArithmeticError, AssertionError, LookupError, RecursionError) as error:
+        raise UserError("architecture", f"not a network of its family: {error}") from error
     if (architecture.input, architecture.classes) != (tuple(input), classes):
         made = f"{'x'.join(map(str, architecture.input))} and {architecture.classes} classes"
         data = f"{'x'.join(map(str, input))} and {classes}"

@@ -8,7 +8,7 @@ from torch import nn
 
 from kdsearch.architecture import Architecture, Block, Stage
 from kdsearch.errors import UserError
-from kdsearch.students.family import one_of, positive, positives
+from kdsearch.students.family import MOST_BLOCKS, one_of, positive, positives
 from kdsearch.students.layers import Layer, Linear
 from kdsearch.students.network import Network, conv_norm, conv_norm_layers
 from kdsearch.students.outputs import OutputShapes
@@ -45,7 +45,7 @@ def describe(
     if depth is not None and positive("depth", depth) != len(channels):
         raise UserError("depth", f"is {depth} but widths has {len(channels)} entries; make it so")
     counts = [convs] * len(channels) if isinstance(convs, int) else convs
-    counts = positives("convs", counts, len(channels), "widths")
+    counts = positives("convs", counts, len(channels), "widths", MOST_BLOCKS)
     one_of("kernel", kernel, (1, 3, 5))
     stages = tuple(
         Stage(tuple(Block(KIND, w, kernel=kernel, stride=entry_stride(s, i)) for i in range(count)))

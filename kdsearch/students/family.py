@@ -15,6 +15,9 @@ from kdsearch.errors import UserError
 from kdsearch.students.layers import Layer
 from kdsearch.students.outputs import OutputShapes
 
+MOST_WIDTH = 65_536
+MOST_BLOCKS = 1000  # of a stage
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -68,16 +71,19 @@ def nearest_first(word: object, known: Iterable[str]) -> str:
     return ", ".join(sorted(known, key=distance))
 
 
-def positive(name: str, value: object) -> int:
-    """`value`, checked to be a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(name, f"{value!r} is not a whole number of at least 1")
+def positive(name: str, value: object, most: int = MOST_WIDTH) -> int:
+    """`value`, checked to be a whole number from 1 to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise UserError(name, f"{value!r} is not a whole number from 1 to {most}")
     return value
 
 
-def positives(name: str, value: object, count: int | None = None, of: str = "") -> tuple[int, ...]:
-    """`value`, checked to be a list of whole numbers of at least 1; else as `listed`."""
-    return tuple(positive(f"{name}[{i}]", v) for i, v in enumerate(listed(name, value, count, of)))
+def positives(
+    name: str, value: object, count: int | None = None, of: str = "", most: int = MOST_WIDTH
+) -> tuple[int, ...]:
+    """`value`, checked to be a list of whole numbers from 1 to `most`; else as `listed`."""
+    values = listed(name, value, count, of)
+    return tuple(positive(f"{name}[{i}]", v, most) for i, v in enumerate(values))
 
 
 def listed(name: str, value: object, count: int | None = None, of: str = "") -> list[Any]:

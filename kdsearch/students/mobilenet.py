@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from kdsearch.architecture import Architecture, Block, Stage
-from kdsearch.students.family import factor, listed, one_of, positive, positives
+from kdsearch.students.family import MOST_BLOCKS, factor, listed, one_of, positive, positives
 from kdsearch.students.layers import Layer, Linear
 from kdsearch.students.network import Network, conv_norm, conv_norm_layers, stem, stem_layers
 from kdsearch.students.outputs import OutputShapes
@@ -43,7 +43,7 @@ def describe(
     kernel : int
         Of the depthwise convolutions: 3, 5 or 7.
     """
-    counts = positives("blocks", blocks)
+    counts = positives("blocks", blocks, most=MOST_BLOCKS)
     streams = positives("widths", widths, len(counts), "stages of blocks")
     expansions = _expansions(expansion, len(counts))
     one_of("kernel", kernel, (3, 5, 7))

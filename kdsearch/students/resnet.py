@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from kdsearch.architecture import Architecture, Block, Stage
-from kdsearch.students.family import listed, positive, positives
+from kdsearch.students.family import MOST_BLOCKS, listed, positive, positives
 from kdsearch.students.layers import Layer, Linear
 from kdsearch.students.network import Network, conv_norm, conv_norm_layers, stem, stem_layers
 from kdsearch.students.outputs import OutputShapes
@@ -41,7 +41,7 @@ def describe(
     stem : int, optional
         Channels of the first convolution; the first stage's width by default.
     """
-    counts = positives("blocks", blocks)
+    counts = positives("blocks", blocks, most=MOST_BLOCKS)
     streams = positives("widths", widths, len(counts), "stages of blocks")
     inners = _inner(inner, counts, streams)
     stages = tuple(

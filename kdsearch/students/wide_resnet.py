@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kdsearch.architecture import Architecture, Block, Stage
 from kdsearch.errors import UserError
-from kdsearch.students.family import factor, positive
+from kdsearch.students.family import MOST_BLOCKS, factor, positive
 from kdsearch.students.layers import Conv, Layer, Linear, Norm
 from kdsearch.students.network import Network, conv
 from kdsearch.students.outputs import OutputShapes
@@ -34,7 +34,7 @@ def describe(
     base : int
         Channels of the stem.
     """
-    count = (positive("depth", depth) - 4) // 6
+    count = (positive("depth", depth, 6 * MOST_BLOCKS + 4) - 4) // 6
     if depth < 10 or depth != 6 * count + 4:
         lower = max(6 * count + 4, 10)
         raise UserError("depth", f"{depth} is not 6 n + 4; the nearest are {lower}, {lower + 6}")

@@ -140,9 +140,7 @@ def _autoscales() -> bool:
     from ray._private import worker  # no public way to ask
 
     try:
-        client: Any = (
-            vars(worker.global_worker).get("gcs_client") or worker.global_worker.gcs_client
-        )  # type: ignore[attr-defined]
+        client: Any = getattr(worker.global_worker, "gcs_client")  # noqa: B009 - untyped
         state = client.internal_kv_get(b"__autoscaler_v2_enabled", None, timeout=2)
         legacy = client.internal_kv_get(b"__autoscaling_status", None, timeout=2)
         return state == b"1" or legacy is not None

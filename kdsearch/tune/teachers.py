@@ -119,7 +119,7 @@ def on_cluster(shared_data: Any, taken: dict[str, float]) -> Teach:
         ``cpu`` and ``gpu`` that the task takes.
     """
     task: Any = ray.remote(_teach).options(
-        num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming"
+        num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming", max_retries=0
     )
 
     def teach(spec: TrialSpec, weights: bytes | None, name: str) -> Iterator[Any]:
