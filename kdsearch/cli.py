@@ -76,9 +76,12 @@ def check(file: SearchFile, edits: Edits = []) -> None:  # noqa: B006
 
 
 @app.command()
-def front(results: Results) -> None:
+def front(
+    results: Results,
+    html: Annotated[bool, typer.Option(help="Write front.html too, to hover over.")] = False,
+) -> None:
     """Print the front of a search, and write front.csv and front.svg."""
-    _print_front(results, write=True)
+    _print_front(results, write=True, html=html)
 
 
 @app.command()
@@ -149,26 +152,20 @@ def main() -> NoReturn:
         print("kdsearch: interrupted; the same command goes on", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, _usage_error()):
-            error.show()  # type: ignore[attr-defined]
-            sys.exit(2)
-        raise
+        if not hasattr(error, "show"):  # click's usage errors, which typer brings its own copy of
+            raise
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _usage_error() -> type[Exception]:
-    from click import ClickException
-
-    return ClickException
-
-
-def _print_front(folder: Path, *, write: bool) -> None:
+def _print_front(folder: Path, *, write: bool, html: bool = False) -> None:
     from kdsearch.results.front import read_front, write_front
     from kdsearch.results.report import comparison_rows, front_rows
 
     trials, best, objectives = read_front(folder)
     if write:
-        write_front(trials, best, objectives, folder, folder.resolve().name)
+        write_front(trials, best, objectives, folder, folder.resolve().name, html)
     statuses = list(trials[trials["purpose"] == "search"]["status"])
     said = ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
     _say(f"front of {folder}: {len(best)} students; trials: {said or 'none yet'}")

@@ -132,7 +132,9 @@ def export_study(
     if name in optuna.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)
     study = new_study(directions, storage=storage, name=name)
-    study.set_metric_names(list(names))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(names))
     trials = [_past(space, observation) for observation in observations]
     study.add_trials(trials)
     return len(trials)

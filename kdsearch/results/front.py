@@ -61,8 +61,9 @@ def write_front(
     objectives: Sequence[Mapping[str, Any]],
     folder: Path,
     title: str,
+    html: bool = False,
 ) -> None:
-    """Write ``front.parquet``, ``front.csv`` and ``front.svg``, and a page if plotly is there.
+    """Write ``front.parquet``, ``front.csv`` and ``front.svg``; and a page, ``front.html``.
 
     Parameters
     ----------
@@ -82,4 +83,5 @@ def write_front(
     size = sizes[0]["name"] if sizes else "parameters"
     log = not sizes or sizes[0].get("scale") == "log"
     write_front_svg(trials, front, folder / "front.svg", title, size, log)
-    write_front_html(trials, front, folder / "front.html", title, size, log)
+    if html and not write_front_html(trials, front, folder / "front.html", title, size, log):
+        raise UserError("--html", 'needs plotly: pip install "kdsearch[report]"')

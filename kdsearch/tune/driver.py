@@ -133,9 +133,13 @@ class Driver:
         error: str | None = None,
         seconds: float = 0.0,
         peak_memory_mib: float | None = None,
+        idle_seconds: float | None = None,
         weights: bytes | None = None,
     ) -> None:
-        """Record the end of a trial; the weights of a student on the front are kept."""
+        """Record the end of a trial; the weights of a student on the front are kept.
+
+        `idle_seconds` is how long its worker had waited for it: what orchestration costs.
+        """
         event = self.running.pop(trial_id, None)
         if event is None:
             return
@@ -152,6 +156,8 @@ class Driver:
                 "seconds": seconds,
                 "gpu_seconds": seconds * self.ground.gpus,
                 "peak_memory_mib": peak_memory_mib,
+                "idle_seconds": idle_seconds,
+                "at": now(),
             }
         )
         self.store.flush()

@@ -34,6 +34,7 @@ class StudentTrial(tune.Trainable):
         self.data, self.teachers = data, teachers
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.training: Training | None = None
+        self.last_step = time.perf_counter()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -59,6 +60,8 @@ class StudentTrial(tune.Trainable):
                 raise
             line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             return self._ended("failed", error=line)
+        finally:
+            self.last_step = time.perf_counter()
 
     def cleanup(self) -> None:
         """Drop the last trial."""
@@ -77,6 +80,7 @@ class StudentTrial(tune.Trainable):
         teacher = self.teachers.get(self.spec.teacher_id) if self.spec.teacher_id else None
         self.training = run_trial(self.spec, Surroundings(self.data, teacher, self.device))
         self.started = time.perf_counter()
+        self.idle = self.started - self.last_step
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
@@ -108,6 +112,7 @@ class StudentTrial(tune.Trainable):
                 "error": error,
                 "seconds": time.perf_counter() - self.started,
                 "peak_memory_mib": peak,
+                "idle_seconds": self.idle,
             },
             "worker_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }

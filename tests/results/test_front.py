@@ -23,9 +23,9 @@ def searched(folder: Path, events: list[dict]) -> Path:
     return folder
 
 
-def with_front(folder: Path, events: list[dict]) -> Path:
+def with_front(folder: Path, events: list[dict], html: bool = False) -> Path:
     trials, front, objectives = read_front(searched(folder, events))
-    write_front(trials, front, objectives, folder, "made")
+    write_front(trials, front, objectives, folder, "made", html)
     return folder
 
 
@@ -70,7 +70,7 @@ def test_the_picture_is_the_same_for_the_same_front(tmp_path: Path, events: list
 
 def test_the_page_shows_every_trial_of_the_front(tmp_path: Path) -> None:
     pytest.importorskip("plotly")
-    text = (with_front(tmp_path, story()) / "front.html").read_text()
+    text = (with_front(tmp_path, story(), html=True) / "front.html").read_text()
     assert "trial 00000: complete" in text and "trial 00001: complete" in text
 
 
