@@ -143,7 +143,7 @@ def find_students(config: SearchConfig, outline: Description) -> list[tuple[Arch
     UserError
         No student meets them.
     """
-    met: dict[str, tuple[Architecture, Cost]] = {}
+    met: dict[Architecture, Cost] = {}
     closest, fault = math.inf, "none can be built"
     tried = 0
     for filled in _students(config):
@@ -158,13 +158,13 @@ def find_students(config: SearchConfig, outline: Description) -> list[tuple[Arch
         price = cost(architecture)
         broken = violation(config, price)
         if broken is None:
-            met[architecture.key] = architecture, price
+            met[architecture] = price
         elif (excess := _excess(config, price)) < closest:
             closest, fault = excess, f"the closest one's {broken}"
     if not met:
         fault = f"no student of this space meets them ({fault}); raise a bound or widen the space"
         raise UserError("constraints", fault)
-    return list(met.values())
+    return list(met.items())
 
 
 def _students(config: SearchConfig) -> Iterator[Filled]:

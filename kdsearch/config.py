@@ -41,7 +41,7 @@ class DataConfig(Plain):
     verify: bool = True  # checksums of downloaded sets
     size: Positive | None = None  # image_folder: images are resized to size x size
     labels: Literal["fine", "coarse"] = "fine"  # cifar100: 100 classes or 20
-    seed: Seed = 0  # of the split; not the search's, so that searches share teachers
+    seed: int = 0  # of the split; not the search's, so that searches share teachers
 
 
 class TrainingConfig(Plain):

@@ -75,7 +75,9 @@ def _explain(model: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return "unknown key; " + nearest(str(fault["loc"][-1]), _keys(model, fault["loc"][:-1]))
     if fault["type"] == "missing":
-        return "this key is missing; add it"
+        there = list(fault["input"]) if isinstance(fault["input"], Mapping) else []
+        alike = difflib.get_close_matches(str(fault["loc"][-1]), there, n=1)
+        return "this key is missing; " + (f"rename {alike[0]!r}, or add it" if alike else "add it")
     text = fault["msg"].removeprefix("Value error, ")
     text = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", text)
     return f"got {fault['input']!r:.80}: {text[0].lower()}{text[1:]}"

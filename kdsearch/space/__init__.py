@@ -6,6 +6,7 @@ list of independent holes. An option of a choice may hold holes of its own. A ho
 path; inside an option the path carries the option's name: ``losses[1].at.weight``.
 """
 
-from kdsearch.space.search_space import Assignment, Choose, Filled, SearchSpace
+from kdsearch.space.filling import Assignment, Choose, Filled
+from kdsearch.space.search_space import SearchSpace
 
 __all__ = ["Assignment", "Choose", "Filled", "SearchSpace"]

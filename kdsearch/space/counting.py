@@ -10,7 +10,7 @@ from typing import Any
 
 from kdsearch.domains import Choice, Each, Float, Int
 from kdsearch.errors import UserError
-from kdsearch.space.walk import Followed, Place, children, follow, walk
+from kdsearch.space.walk import Followed, Place, children, follow, followed
 
 MOST_VISITS = 200_000  # of nodes: about a second
 
@@ -34,13 +34,10 @@ class _Count:
         self.place = place
         self.visits = 0
         self.fixed: dict[str, int] = {}
-        self.followed: defaultdict[str, dict[str, Followed]] = defaultdict(dict)
-        for each, where in walk(node, place):
-            if isinstance(each, Each) and isinstance(each.count, str):
-                target = follow(each, where)
-                if target is not None and target.is_hole:
-                    self.followed[target.owner][target.place.name] = target
-        outer = self.followed[""].values() if place.name else ()
+        self.followed: defaultdict[str, list[Followed]] = defaultdict(list)
+        for target in followed(node, place):
+            self.followed[target.owner].append(target)
+        outer = self.followed[""] if place.name else ()
         self.result = self.summed(node, place, outer)
 
     def summed(self, node: Any, place: Place, over: Iterable[Followed]) -> float:
@@ -62,10 +59,9 @@ class _Count:
                 "lists here follow numbers of too many values to go through all combinations; "
                 "narrow the numbers, or let fewer lists follow them",
             )
-        if isinstance(node, dict):
-            own = self.followed[place.name].values()
-            if new := [f for f in own if f.place.name not in self.fixed]:
-                return self.summed(node, place, new)
+        here = self.followed[place.name] if isinstance(node, dict) else ()
+        if new := [f for f in here if f.place.name not in self.fixed]:
+            return self.summed(node, place, new)
         if isinstance(node, Each):
             copy = self.of(node.domain, place.copy(0))
             # A product, not a power: it goes to infinity where a power raises.

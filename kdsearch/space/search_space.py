@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
 
-from kdsearch.domains import Choice, Domain, Each, Float, Int, Scalar, describe
+from kdsearch.domains import Choice, Domain, Each, Float, Int, Scalar
 from kdsearch.errors import UserError
 from kdsearch.space.counting import count
+from kdsearch.space.filling import Assignment, Choose, Filled, fill
 from kdsearch.space.reader import parse
-from kdsearch.space.walk import Place, check_followed, children, follow, longest, walk
-
-Assignment = dict[str, Scalar]
-Choose = Callable[[str, Domain], Scalar]
+from kdsearch.space.walk import (
+    Followed,
+    Place,
+    check_followed,
+    children,
+    follow,
+    followed,
+    longest,
+    walk,
+)
 
 # Far above any search that a budget can pay for; what aliases and copies blow up ends here.
 MOST_PLACES, MOST_HOLES, MOST_OPTIONS = 20_000, 500, 1000
-
-
-@dataclass(slots=True)
-class Filled:
-    """A space with its holes filled.
-
-    Attributes
-    ----------
-    plain : Any
-        The plain config.
-    assignment : dict of str to scalar
-        The value of every hole that was met, in order.
-    sources : dict of str to str
-        Path in the plain config -> path in the search file, for errors.
-    """
-
-    plain: Any = None
-    assignment: Assignment = field(default_factory=dict[str, Scalar])
-    sources: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class SearchSpace:
@@ -59,6 +46,7 @@ class SearchSpace:
     def __init__(self, tree: Mapping[str, Any]) -> None:
         self.tree: Any = parse(tree)
         self._counts: dict[str | None, float] = {}
+        self._outers: dict[str, list[Followed]] = {}
         self._check()
 
     @cached_property
@@ -74,7 +62,8 @@ class SearchSpace:
         ----------
         choose : callable
         section : str, optional
-            A top-level key: fill what is below it alone, and the numbers that it follows.
+            A top-level key: fill what is below it alone, and the numbers outside that its lists
+            follow.
 
         Raises
         ------
@@ -83,10 +72,11 @@ class SearchSpace:
         """
         filled = Filled()
         if section is None:
-            filled.plain = _fill(self.tree, Place(), choose, filled)
+            filled.plain = fill(self.tree, Place(), choose, filled)
         else:
-            place = Place().key(self.tree, section)
-            filled.plain = {section: _fill(self.tree[section], place, choose, filled)}
+            for outer in self._outer(section):
+                fill(outer.node, outer.place, choose, filled)
+            filled.plain = {section: fill(*self._root(section), choose, filled)}
         return filled
 
     def sample(self, rng: random.Random, section: str | None = None) -> Filled:
@@ -172,6 +162,12 @@ class SearchSpace:
             return self.tree, Place()
         return self.tree[section], Place().key(self.tree, section)
 
+    def _outer(self, section: str) -> list[Followed]:
+        if section not in self._outers:
+            found = followed(*self._root(section))
+            self._outers[section] = [f for f in found if not f.owner]
+        return self._outers[section]
+
     def _check(self) -> None:
         holes = options = 0
         for places, (node, place) in enumerate(walk(self.tree, Place()), 1):
@@ -186,37 +182,6 @@ class SearchSpace:
             if isinstance(node, Each) and isinstance(node.count, str):
                 check_followed(node, place)
         self.count()
-
-
-def _fill(node: Any, place: Place, choose: Choose, out: Filled) -> Any:
-    out.sources[place.plain] = place.source
-    if isinstance(node, dict):
-        return {key: _fill(c, place.key(node, key), choose, out) for key, c in node.items()}
-    if isinstance(node, list):
-        return [_fill(child, place.item(i), choose, out) for i, child in enumerate(node)]
-    if isinstance(node, Each):
-        copies = range(_length(node, place, choose, out))
-        return [_fill(node.domain, place.copy(i), choose, out) for i in copies]
-    if not isinstance(node, (Int, Float, Choice)):
-        return node
-    if place.name not in out.assignment:
-        value = choose(place.name, node)
-        if not node.contains(value):
-            raise UserError(place.name, f"{value!r} is outside {describe(node)}")
-        out.assignment[place.name] = value
-    value = out.assignment[place.name]
-    if not isinstance(node, Choice):
-        return value
-    index = node.values.index(value)
-    return _fill(node.options[index], place.option(node, index), choose, out)
-
-
-def _length(each: Each, place: Place, choose: Choose, out: Filled) -> int:
-    if isinstance(each.count, int):
-        return each.count
-    found = follow(each, place)
-    assert found is not None  # checked when the space was made
-    return _fill(found.node, found.place, choose, out)
 
 
 def _corner(name: str, domain: Domain, forced: Assignment, end: int) -> Scalar:

@@ -111,6 +111,17 @@ def check_followed(each: Each, place: Place) -> None:
         )
 
 
+def followed(node: Any, place: Place) -> list[Followed]:
+    """The holes that lists below a node follow, each once."""
+    found: dict[str, Followed] = {}
+    for each, where in walk(node, place):
+        if isinstance(each, Each) and isinstance(each.count, str):
+            target = follow(each, where)
+            if target is not None and target.is_hole:
+                found[target.place.name] = target
+    return list(found.values())
+
+
 def longest(each: Each, place: Place) -> int:
     """The most holes that an `Each` can make."""
     if isinstance(each.count, int):

@@ -1,4 +1,4 @@
-"""The three places where Ray Tune meets the driver. Each only hands things over.
+"""The three places where Ray Tune meets the driver, and its loop. Each only hands things over.
 
 Order for every result, as Ray 2.60 has it: scheduler (not for a trial's natural last result), then
 callback. So the scheduler records and decides, and the callback records what the scheduler was not
@@ -8,13 +8,20 @@ shown, takes the weights out before Ray keeps the result, and ends the trial.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from ray.tune import Callback
+from ray import tune
+from ray.tune import Callback, TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Wait
 from kdsearch.results.records import EpochReport
 from kdsearch.tune.driver import Driver
@@ -115,6 +122,62 @@ class DriverCallback(Callback, _Shell):
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Let the clock run."""
         self.redraw()
+
+
+def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) -> float:
+    """Run the driver's trials on Ray, to the end or to a Ctrl-C; the workers' peak memory in MiB.
+
+    Raises
+    ------
+    UserError
+        What the driver met: a disk that cannot be written.
+    """
+    # So many trials may wait for a free worker: with fewer, Ray fills the slots one by one.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    callback = DriverCallback(driver, redraw)
+    with tempfile.TemporaryDirectory(prefix="kdsearch-") as scratch, _own_faults(), _own_signals():
+        tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=DriverSearcher(driver),
+                scheduler=DriverScheduler(driver),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=scratch,
+                callbacks=[callback],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        ).fit()
+    return callback.worker_rss_mib
+
+
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """Ray raises the text of what its callbacks raised: the error itself is further down."""
+    try:
+        yield
+    except TuneError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray Tune takes Ctrl-C over, and keeps it: the next one would be lost."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _report(result: dict[str, Any]) -> EpochReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import sys
@@ -26,8 +27,13 @@ from kdsearch.errors import UserError
 from kdsearch.search_config import SearchConfig
 
 
-def start(config: SearchConfig, address: str | None) -> None:
+def start(config: SearchConfig, address: str | None) -> bool:
     """Start Ray on this machine, or join the cluster at `address`; nothing if it runs already.
+
+    Returns
+    -------
+    bool
+        Whether it was started or joined here, so that who did it ends it.
 
     Raises
     ------
@@ -35,7 +41,7 @@ def start(config: SearchConfig, address: str | None) -> None:
         No cluster answers at the address.
     """
     if ray.is_initialized():
-        return
+        return False
     if address is not None and address.startswith("ray://"):
         raise UserError(
             "--address",
@@ -53,6 +59,7 @@ def start(config: SearchConfig, address: str | None) -> None:
     except ConnectionError as error:
         line = " ".join(str(error).split())[:200]
         raise UserError("--address", f"no Ray cluster answers at {address}: {line}") from None
+    return True
 
 
 def runtime_env(config: SearchConfig, *, joined: bool) -> dict[str, Any]:
@@ -137,12 +144,20 @@ def slots(taken: dict[str, float]) -> int:
 
 
 def _autoscales() -> bool:
+    """Whether nodes may still come: what Ray's own monitor has written down of the node types.
+
+    A monitor runs on every cluster. Where it may start none itself it calls every node's type
+    after the node.
+    """
     from ray._private import worker  # no public way to ask
 
     try:
         client: Any = getattr(worker.global_worker, "gcs_client")  # noqa: B009 - untyped
-        state = client.internal_kv_get(b"__autoscaler_v2_enabled", None, timeout=2)
-        legacy = client.internal_kv_get(b"__autoscaling_status", None, timeout=2)
-        return state == b"1" or legacy is not None
+        if client.internal_kv_get(b"__autoscaler_v2_enabled", b"__autoscaler", timeout=2) == b"1":
+            return True
+        status = client.internal_kv_get(b"__autoscaling_status", None, timeout=2)
+        report = json.loads(status or b"{}").get("autoscaler_report") or {}
+        types = {*(report.get("active_nodes") or {}), *(report.get("idle_nodes") or {})}
+        return not types <= {f"node_{node['NodeID']}" for node in ray.nodes()}
     except Exception:  # an old or a new Ray: better a warning too few than a search refused
         return True

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from kdsearch.config import TrialSpec
+from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Observation, Proposal, Proposer, Wait
 from kdsearch.results.pareto import pareto_front
 from kdsearch.results.records import EpochReport
@@ -67,9 +68,13 @@ class Driver:
         self.spent_before = store.history.seconds
         self.exhausted: str | None = None  # why nothing more is proposed, if not the budget
         self.running: dict[str, dict[str, Any]] = {}
-        self._queue: deque[dict[str, Any]] = deque(store.history.running.values())
-        self._seen = {t["architecture_key"] for t in store.history.trials.values()}
-        self._refused = 0
+        self._told_at = self.started_at
+        # A rerun that was broken off may be of other data: it is not the search's to go on with.
+        self._queue: deque[dict[str, Any]] = deque(
+            event for event in store.history.running.values() if event["purpose"] != "rerun"
+        )
+        trials = store.history.trials.values()
+        self._seen = {t["architecture_key"] for t in trials if t["purpose"] == "search"}
         self._replay()
 
     # What runs next
@@ -164,9 +169,14 @@ class Driver:
         if weights is not None:
             self._drop_dominated()
         if self.proposer is not None and event["purpose"] == "search":
-            self.proposer.observe(
-                observation(self.store.history, trial_id, status, self.objectives)
-            )
+            self.pause()
+            told = observation(self.store.history, trial_id, status, self.objectives)
+            self.proposer.observe(told)
+
+    def pause(self) -> None:
+        """Record the wall time since it was last recorded: a kill forgets no more than that."""
+        before, self._told_at = self._told_at, time.monotonic()
+        self.store.append({"event": "pause", "seconds": self._told_at - before})
 
     # Inside
 
@@ -181,7 +191,6 @@ class Driver:
             if event is not None:
                 self._seen.add(event["architecture_key"])
                 return self.launch(event)
-            self._refused += 1
             proposer.observe(Observation(trial_id, proposal.assignment, refusal or "infeasible"))
         self.exhausted = (
             f"{MODEL_TRIES + RANDOM_TRIES} proposals in a row were known architectures or broke a "
@@ -209,7 +218,12 @@ class Driver:
             validation_accuracy=epochs[-1]["validation_accuracy"] if epochs else None,
             spec=event["spec"],
         )
-        write_student(self.store.folder / "students" / event["trial_id"], weights, card)
+        folder = self.store.folder / "students" / event["trial_id"]
+        try:
+            write_student(folder, weights, card)
+        except OSError as error:
+            fault = f"cannot be written: {error.strerror}; the search goes on once there is room"
+            raise UserError(str(folder), fault) from None
 
     def _drop_dominated(self) -> None:
         """Keep the weights of the search's front, and of trials that were asked for by name."""

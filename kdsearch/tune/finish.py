@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from kdsearch.data import Batches, ImageData
@@ -14,29 +16,35 @@ from kdsearch.student_folder import load_student
 from kdsearch.tune.observe import directions
 
 
-def finish_search(store: ResultStore, config: SearchConfig, data: ImageData | None) -> None:
+def finish_search(
+    store: ResultStore, config: SearchConfig, load: Callable[[], ImageData] | None
+) -> None:
     """Read the test accuracy of every front student that has none yet, and write the front.
 
     Parameters
     ----------
-    data : ImageData or None
-        None: nothing is measured, the files alone are written.
+    load : callable or None
+        Gives the data, asked for only if something is to be measured. None: nothing is, for the
+        search goes on; the files alone are written.
     """
     store.flush(force=True)
     objectives = config.fixed.objectives
     trials = store.trials()
-    if data is not None:
-        _measure(store, list(pareto_front(trials, directions(objectives))["trial_id"]), data)
+    if load is not None:
+        _measure(store, list(pareto_front(trials, directions(objectives))["trial_id"]), load)
     front = front_with_tests(trials, store.history.tests, directions(objectives))
     declared = [o.model_dump() for o in objectives]
     write_front(trials, front, declared, store.folder, config.fixed.search)
 
 
-def _measure(store: ResultStore, trial_ids: list[str], data: ImageData) -> None:
+def _measure(store: ResultStore, front: list[str], load: Callable[[], ImageData]) -> None:
+    kept = store.students()
+    missing = [t for t in front if t not in store.history.tests and t in kept]
+    if not missing:
+        return
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    batches = Batches(data, 1000, device=device)
-    for trial_id in trial_ids:
-        if trial_id not in store.history.tests and trial_id in store.students():
-            student = load_student(store.folder / "students" / trial_id).to(device)
-            accuracy, _ = evaluate(student, batches.evaluation("test"))
-            store.append({"event": "test", "trial_id": trial_id, "test_accuracy": accuracy})
+    batches = Batches(load(), 1000, device=device)
+    for trial_id in missing:
+        student = load_student(store.folder / "students" / trial_id).to(device)
+        accuracy, _ = evaluate(student, batches.evaluation("test"))
+        store.append({"event": "test", "trial_id": trial_id, "test_accuracy": accuracy})

@@ -35,9 +35,9 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
     """
     with ResultStore.open(folder) as store:
         tree = json.loads(json.dumps(config.tree, allow_nan=False, default=str))
-        if store.history.header:
+        if store.history.trials:
             _compare(folder, store.history.header["config"], tree)
-        else:
+        elif store.history.header.get("config") != tree:  # nothing has run: a mended file is taken
             store.append(
                 {
                     "event": "search",

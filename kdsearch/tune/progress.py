@@ -46,10 +46,16 @@ class SearchProgress:
         return self
 
     def __exit__(self, *exc: Any) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        """End the live parts; what they show stays on the screen."""
+        if self._bar is not None:
+            self._bar.stop()
         if self._live is not None:
             self._live.update(self._view(), refresh=True)
             self._live.stop()
-        self._live = None
+        self._bar = self._live = None
 
     def say(self, line: str) -> None:
         """One plain line."""
@@ -81,8 +87,9 @@ class SearchProgress:
 
     def watch(self, driver: Driver) -> Callable[[], None]:
         """Begin to show a search; the returned function redraws, at most twice a second."""
-        self.driver = driver
-        self._ended_before = len(driver.store.history.rows)
+        self._stop()
+        self.driver, self.first_result = driver, None
+        self._ended_before, self._said = len(driver.store.history.rows), set()
         if self.console.is_terminal and not self.quiet:
             self._live = Live(console=self.console, auto_refresh=False)
             self._live.start()

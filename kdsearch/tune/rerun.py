@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from kdsearch.teachers import TeacherRecord, read_teacher, weights_to_bytes
 from kdsearch.tree import edit_tree
 from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.cluster import find_user_code
-from kdsearch.tune.driver import Driver
+from kdsearch.tune.driver import Driver, Launch
 from kdsearch.tune.gate import Ground, Taught, trial_event
 from kdsearch.tune.teachers import prepare_teacher
 from kdsearch.validation import validate
@@ -83,7 +84,9 @@ def _rerun(
     spec = TrialSpec.model_validate(origin["spec"])
     if edits:
         plan = validate(Plan, edit_tree(spec.plan.model_dump(mode="json"), edits))
-        spec = spec.model_copy(update={"plan": plan, "rungs": _stretched(spec, plan)})
+        taught = spec.teacher_id if plan.teacher == spec.plan.teacher and plan.terms else None
+        changes = {"plan": plan, "rungs": _stretched(spec, plan), "teacher_id": taught}
+        spec = spec.model_copy(update=changes)
     if seed is not None:
         spec = spec.model_copy(update={"seed": seed})
     data = load_data(spec.plan.data, config.base)
@@ -114,17 +117,8 @@ def _train(
     recorded: Sequence[dict[str, Any]],
     say: Say,
 ) -> str:
-    trial_id = event["trial_id"]
-    launch = driver.launch(event)
-    training, same, seconds = run_trial(launch.spec, around), 0, 0.0
-    while True:
-        try:
-            report = next(training)
-        except StopIteration as stop:
-            driver.end(trial_id, "complete", seconds=seconds, weights=weights_to_bytes(stop.value))
-            break
-        driver.report(trial_id, report)
-        seconds += report.seconds
+    trial_id, same = event["trial_id"], 0
+    for report in _recorded(driver, driver.launch(event), around):
         same += report.epoch <= len(recorded) and _equal(report, recorded[report.epoch - 1])
         say(
             f"epoch {report.epoch}: accuracy {report.validation_accuracy:.4f}, "
@@ -132,8 +126,31 @@ def _train(
         )
     if recorded:
         say(f"{same} of the row's {len(recorded)} epochs came out the same to the last digit")
-    say(f"trial {trial_id}: its student is in {driver.store.folder / 'students' / trial_id}")
+    kept = driver.store.folder / "students" / trial_id
+    say(f"trial {trial_id}: " + (f"its student is in {kept}" if kept.is_dir() else "diverged"))
     return trial_id
+
+
+def _recorded(driver: Driver, launch: Launch, around: Surroundings) -> Iterator[EpochReport]:
+    """The epochs of a training, each recorded, and its end, whatever ends it."""
+    training, seconds, finite = run_trial(launch.spec, around), 0.0, True
+    try:
+        while True:
+            try:
+                report = next(training)
+            except StopIteration as stop:
+                status = "complete" if finite else "diverged"
+                weights = weights_to_bytes(stop.value) if finite else None
+                driver.end(launch.trial_id, status, seconds=seconds, weights=weights)
+                return
+            seconds += report.seconds
+            finite = math.isfinite(report.train_loss) and math.isfinite(report.validation_loss)
+            driver.report(launch.trial_id, report)
+            yield report
+    except BaseException as error:  # a Ctrl-C too: a row without an end would be in flight for ever
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        driver.end(launch.trial_id, "failed", error=line, seconds=seconds)
+        raise
 
 
 def _teacher(
@@ -181,7 +198,8 @@ def _stretched(spec: TrialSpec, plan: Plan) -> list[int]:
 
 def _equal(report: EpochReport, recorded: dict[str, Any]) -> bool:
     values = ("train_loss", "validation_accuracy", "validation_loss")
-    return all(getattr(report, name) == recorded[name] for name in values)
+    pairs = [(getattr(report, name), recorded[name]) for name in values]
+    return all(new == old or (new != new and old != old) for new, old in pairs)  # nan equals nan
 
 
 def _device() -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from kdsearch.proposers import build_proposer
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, load_config
 from kdsearch.teachers import TeacherRecord
-from kdsearch.tune.adapters import DriverCallback, DriverScheduler, DriverSearcher
+from kdsearch.tune.adapters import fit
 from kdsearch.tune.asha import Asha
 from kdsearch.tune.baseline import baseline_trials
 from kdsearch.tune.driver import Driver
@@ -97,16 +95,15 @@ def run_search(
     with open_search(folder, config) as store, SearchProgress(console or Console(), quiet) as show:
         if _finished(config, store) and not baseline:
             show.say(f"{folder} is finished; a larger budget goes on with it")
-            finish_search(store, config, None)
+            finish_search(store, config, lambda: _load(config, store))
             return SearchResult(folder, True)
         summary = check_search(config)
-        data = load_data(next(iter(config.plans()))[1].data, config.base)
-        _same_data(store, data.id)
-        cluster.start(config, address)
+        data = _load(config, store)
+        started = cluster.start(config, address)
         try:
             return _run(config, summary, data, store, Path(results), baseline, show)
         finally:
-            if address is None:
+            if started:
                 ray.shutdown()
 
 
@@ -146,8 +143,8 @@ def _run(
         tune.with_parameters(StudentTrial, data=shared, teachers=teachers), taken
     )
     finished = _fit(driver, trainable, cluster.slots(taken), show)
-    store.append({"event": "pause", "seconds": time.monotonic() - driver.started_at})
-    finish_search(store, config, data)
+    driver.pause()
+    finish_search(store, config, (lambda: data) if finished else None)
     if finished and baseline:
         again = Driver(ground, store)
         again.enqueue(baseline_trials(again, baseline))
@@ -163,7 +160,7 @@ def _run(
 def _finished(config: SearchConfig, store: ResultStore) -> bool:
     budget, history = config.fixed.budget, store.history
     done = sum(row.purpose == "search" for row in history.rows)
-    if history.running or not history.rows:
+    if not history.rows or any(t["purpose"] != "rerun" for t in history.running.values()):
         return False
     return (
         (budget.trials is not None and done >= budget.trials)
@@ -205,29 +202,16 @@ def _teachers(
 
 def _fit(driver: Driver, trainable: Any, slots: int, show: SearchProgress) -> bool:
     """Run the driver's trials on Ray; False where it was interrupted."""
-    # So many trials may wait for a free worker: with fewer, Ray fills the slots one by one.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-    callback = DriverCallback(driver, show.watch(driver))
-    with tempfile.TemporaryDirectory(prefix="kdsearch-") as scratch:
-        tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=DriverSearcher(driver),
-                scheduler=DriverScheduler(driver),
-                num_samples=-1,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="search",
-                storage_path=scratch,
-                callbacks=[callback],
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                verbose=0,
-            ),
-        ).fit()
+    show.worker_rss_mib = fit(driver, trainable, slots, show.watch(driver))
     driver.store.flush(force=True)
-    show.worker_rss_mib = callback.worker_rss_mib
     return driver.finished
+
+
+def _load(config: SearchConfig, store: ResultStore) -> ImageData:
+    """The data, the same as when the search was started."""
+    data = load_data(next(iter(config.plans()))[1].data, config.base)
+    _same_data(store, data.id)
+    return data
 
 
 def _same_data(store: ResultStore, data_id: str) -> None:

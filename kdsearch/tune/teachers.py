@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 import torch
+from ray.exceptions import RayTaskError
 
 from kdsearch.architecture import Architecture
 from kdsearch.config import DataConfig, Plan, TeacherConfig, TrialSpec, identity
@@ -41,7 +42,8 @@ def teacher_identity(
         content = (base / Path(config.weights).expanduser()).read_bytes()
         source: Any = hashlib.sha256(content).hexdigest()
     else:
-        source = config.model_dump(mode="json", exclude={"architecture", "weights"})
+        decided = {"architecture", "weights", "augment", "batch_size"}  # elsewhere, or just below
+        source = config.model_dump(mode="json", exclude=decided)
         source["data"] = [config.augment or data.augment, config.batch_size or data.batch_size]
     return identity([architecture.to_json(), data_id, source])
 
@@ -123,8 +125,12 @@ def on_cluster(shared_data: Any, taken: dict[str, float]) -> Teach:
     )
 
     def teach(spec: TrialSpec, weights: bytes | None, name: str) -> Iterator[Any]:
-        for ref in task.remote(spec, shared_data, weights, name):
-            yield ray.get(ref)
+        try:
+            for ref in task.remote(spec, shared_data, weights, name):
+                yield ray.get(ref)
+        except RayTaskError as error:
+            line = " ".join(f"{type(error.cause).__name__}: {error.cause}".split())[:500]
+            raise UserError("teacher", f"its training failed: {line}") from None
 
     return teach
 

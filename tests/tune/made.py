@@ -1,0 +1,170 @@
+"""Searches without Ray: a small config, a made-up data set, trials played by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kdsearch.config import TrialSpec
+from kdsearch.data import ImageData
+from kdsearch.proposers import Observation, Proposal
+from kdsearch.results.records import EpochReport
+from kdsearch.results.store import ResultStore
+from kdsearch.search_config import SearchConfig, load_config
+from kdsearch.teachers import TeacherRecord, weights_to_bytes
+from kdsearch.trial import Surroundings, run_trial
+from kdsearch.tune.asha import Asha
+from kdsearch.tune.driver import Driver, Launch
+from kdsearch.tune.gate import Ground
+from kdsearch.tune.opening import open_search
+from tests.data.made import made_data
+
+DATA = made_data(per_class=8, classes=10)
+WIDTHS = [4, 9, 30, 4, 2, 39, 16, 9, 20, 7, 25, 12]  # some too wide, some twice
+FIRST = [4, 9, 2, 16, 20, 7]  # of those that may run
+WIDTH, LR = "student.widths[0]", "training.lr"
+NAN = float("nan")
+
+
+def tree(**changes: Any) -> dict[str, Any]:
+    """A search over one width and a learning rate."""
+    return {
+        "search": "made",
+        "data": {"name": "digits", "batch_size": 16},
+        "student": {"family": "mlp", "widths": {"each": 1, "int": [1, 40]}},
+        "training": {"epochs": 4, "lr": {"float": [0.01, 0.1]}},
+        "constraints": {"parameters": 2000},  # of widths up to 26
+        "scheduler": {"name": "asha", "grace": 1, "reduction": 2},
+        "budget": {"trials": 6},
+        **changes,
+    }
+
+
+def made_config(**changes: Any) -> SearchConfig:
+    return load_config(tree(**changes))
+
+
+def made_ground(config: SearchConfig) -> Ground:
+    return Ground(config, DATA, "d0", {})
+
+
+class Listed:
+    """Proposes widths of a list in turn, from the first one on after every start."""
+
+    def __init__(self, widths: list[int]) -> None:
+        self.left = iter(widths)
+        self.told: list[Observation] = []
+
+    def propose(self, trial_id: str) -> Proposal:
+        return Proposal({WIDTH: next(self.left), LR: 0.05})
+
+    def propose_random(self, trial_id: str) -> Proposal:
+        return self.propose(trial_id)
+
+    def observe(self, observation: Observation) -> None:
+        self.told.append(observation)
+
+
+@contextmanager
+def made_driver(
+    folder: Path, config: SearchConfig, proposer: Any = None, scheduled: bool = True
+) -> Iterator[Driver]:
+    """A driver on a folder, as `run_search` makes one."""
+    scheduler = config.fixed.scheduler
+    asha = Asha(config.fixed.objectives, scheduler.grace, scheduler.reduction)
+    with open_search(folder, config) as store:
+        yield Driver(made_ground(config), store, proposer, asha if scheduled else None)
+
+
+def made_report(epoch: int, accuracy: float, loss: float = 1.0) -> EpochReport:
+    return EpochReport(epoch, loss, {"label": loss}, accuracy, loss, 0.1, 2.0)
+
+
+def learn(spec: TrialSpec) -> Iterator[EpochReport]:
+    """Reports that depend on the spec alone, as those of a real training do."""
+    for epoch in range(1, spec.plan.training.last_epoch + 1):
+        digest = hashlib.sha256(f"{spec.architecture}{spec.seed}{epoch}".encode()).digest()
+        yield made_report(epoch, (epoch + digest[0] / 256) / 10)
+
+
+def mixed(spec: TrialSpec) -> Iterator[EpochReport]:
+    """A training that ends in every way there is."""
+    width = spec.plan.student["widths"][0]
+    if width == 2:
+        raise RuntimeError("the factory is broken")
+    for report in learn(spec):
+        yield report if width != 16 else made_report(report.epoch, 0.1, loss=NAN)
+
+
+Train = Callable[[TrialSpec], Iterator[EpochReport]]
+
+
+def play(driver: Driver, slots: int = 2, train: Train = learn) -> list[Launch]:
+    """Run all that the driver gives, epoch by epoch in turn, as workers would."""
+    launched: list[Launch] = []
+    working: dict[str, tuple[Launch, Iterator[EpochReport]]] = {}
+    while True:
+        while len(working) < slots and isinstance(launch := driver.next(), Launch):
+            launched.append(launch)
+            working[launch.trial_id] = launch, train(launch.spec)
+        if not working:
+            return launched
+        for trial_id, (launch, training) in list(working.items()):
+            if not _step(driver, launch, training):
+                del working[trial_id]
+
+
+def _step(driver: Driver, launch: Launch, training: Iterator[EpochReport]) -> bool:
+    """One epoch of one trial; False where it was the last."""
+    try:
+        report = next(training)
+    except RuntimeError as error:
+        driver.end(launch.trial_id, "failed", error=str(error))
+        return False
+    goes_on = driver.report(launch.trial_id, report)
+    if report.train_loss != report.train_loss:
+        driver.end(launch.trial_id, "diverged")
+    elif report.epoch == launch.spec.plan.training.last_epoch:
+        driver.end(launch.trial_id, "complete", weights=launch.trial_id.encode())
+    elif goes_on:
+        return True
+    else:
+        driver.end(launch.trial_id, "stopped")
+    return False
+
+
+def started(driver: Driver) -> Launch:
+    """The next trial, which there must be."""
+    launch = driver.next()
+    assert isinstance(launch, Launch)
+    return launch
+
+
+def log_of(folder: Path) -> list[bytes]:
+    return (folder / "log.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def events_of(folder: Path, kind: str) -> list[dict]:
+    return [e for e in map(json.loads, log_of(folder)) if e["event"] == kind]
+
+
+def rows(store: ResultStore) -> list[str]:
+    """Ids of the search's own rows."""
+    return [row.trial_id for row in store.history.rows if row.purpose == "search"]
+
+
+def really(driver: Driver, data: ImageData, teacher: TeacherRecord | None = None) -> None:
+    """Run all that the driver gives by `run_trial`, in this process."""
+    while isinstance(launch := driver.next(), Launch):
+        training = run_trial(launch.spec, Surroundings(data, teacher))
+        while True:
+            try:
+                driver.report(launch.trial_id, next(training))
+            except StopIteration as stop:
+                weights = weights_to_bytes(stop.value)
+                driver.end(launch.trial_id, "complete", weights=weights)
+                break

@@ -1,0 +1,88 @@
+"""A search broken off at any moment goes on as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kdsearch.proposers import Done, build_proposer
+from kdsearch.results.store import read_epochs, read_trials
+from tests.tune.made import (
+    WIDTHS,
+    Listed,
+    events_of,
+    log_of,
+    made_config,
+    made_driver,
+    mixed,
+    play,
+    rows,
+)
+
+
+@pytest.mark.parametrize("proposer", ["listed", "random", "tpe"])
+def test_a_kill_after_any_event_ends_in_the_same_number_of_rows(
+    tmp_path: Path, proposer: str
+) -> None:
+    config = made_config(training={"epochs": 2, "lr": {"float": [0.01, 0.1]}}, seed=2**31 - 1)
+
+    def fresh():
+        if proposer == "listed":
+            return Listed(WIDTHS)
+        return build_proposer(proposer, config.space, ["max", "min"])
+
+    with made_driver(tmp_path / "whole", config, fresh()) as driver:
+        play(driver, train=mixed)
+    lines = log_of(tmp_path / "whole")
+    for cut in range(1, len(lines) + 1, 1 if proposer == "listed" else 4):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        torn = lines[cut][: len(lines[cut]) // 2] if cut < len(lines) else b""
+        (folder / "log.jsonl").write_bytes(b"".join(lines[:cut]) + torn)
+        before = [e for e in map(json.loads, lines[:cut]) if e["event"] == "trial"]
+        with made_driver(folder, config, fresh()) as driver:
+            in_flight = set(driver.store.history.running)
+            launched = play(driver, train=mixed)
+            assert driver.finished
+            assert sorted(rows(driver.store)) == [f"{i:05d}" for i in range(6)]
+            assert {x.trial_id for x in launched} >= in_flight
+        trials = read_trials(folder)
+        assert trials["trial_id"].is_unique and trials["architecture_key"].is_unique
+        after = {e["trial_id"]: e for e in events_of(folder, "trial")}
+        for started in before:  # what was in flight starts again as it was
+            again = after[started["trial_id"]]
+            assert (again["spec"], again["seed"]) == (started["spec"], started["seed"])
+        epochs = read_epochs(folder)
+        assert not epochs.duplicated(["trial_id", "epoch"]).any()
+        counted = epochs.groupby("trial_id").size().reindex(trials["trial_id"]).fillna(0)
+        assert counted.tolist() == trials["epochs"].tolist()
+
+
+def test_a_driver_made_again_decides_as_the_one_that_went_on(tmp_path: Path) -> None:
+    """Rungs and observations come back from the log, in its order."""
+    config = made_config(budget={"trials": 12})
+    with made_driver(tmp_path / "a", config, Listed(list(range(1, 27)))) as whole:
+        play(whole, slots=1)
+        wanted = [(r.trial_id, r.status, r.epochs) for r in whole.store.history.rows]
+    half = made_config(budget={"trials": 6})
+    with made_driver(tmp_path / "b", half, Listed(list(range(1, 27)))) as driver:
+        play(driver, slots=1)
+    again = Listed(list(range(1, 27)))
+    with made_driver(tmp_path / "b", config, again) as driver:
+        assert [o.trial_id for o in again.told] == [f"{i:05d}" for i in range(6)]
+        play(driver, slots=1)
+        found = [(r.trial_id, r.status, r.epochs) for r in driver.store.history.rows]
+    assert found == wanted and {s for _, s, _ in found} == {"complete", "stopped"}
+
+
+def test_a_rerun_that_was_broken_off_is_not_the_searchs_to_go_on_with(tmp_path: Path) -> None:
+    config = made_config()
+    with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
+        play(driver)
+        origin = driver.store.history.trials["00000"]
+        driver.launch({**origin, "trial_id": driver.new_id(), "purpose": "rerun"})
+    with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
+        assert driver.finished and isinstance(driver.next(), Done)
+        assert len(rows(driver.store)) == 6
