@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kdsearch.architecture import Architecture
-from kdsearch.check import architecture_of, violation
+from kdsearch.check import violation
 from kdsearch.config import SchedulerConfig, TrialSpec
 from kdsearch.cost import cost
 from kdsearch.data import ImageData
@@ -20,6 +20,7 @@ from kdsearch.results.records import Purpose
 from kdsearch.schemes import rung_epochs
 from kdsearch.search_config import SearchConfig
 from kdsearch.space import Assignment
+from kdsearch.wiring import architecture_of, check_plan
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ def gate(
     filled = config.space.apply(proposal.assignment)
     plan = config.validate(filled)
     try:
+        check_plan(plan, ground.outline, filled)
         architecture = architecture_of(plan, ground.outline, filled)
-    except UserError:
+    except UserError:  # a combination that the check of the space did not meet
         return None, "infeasible"
     if violation(config, cost(architecture)) is not None:
         return None, "infeasible"

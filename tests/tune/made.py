@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from kdsearch.config import TrialSpec
 from kdsearch.data import ImageData
 from kdsearch.proposers import Observation, Proposal
+from kdsearch.results.log import read_events
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, load_config
@@ -148,8 +148,10 @@ def log_of(folder: Path) -> list[bytes]:
     return (folder / "log.jsonl").read_bytes().splitlines(keepends=True)
 
 
-def events_of(folder: Path, kind: str) -> list[dict]:
-    return [e for e in map(json.loads, log_of(folder)) if e["event"] == kind]
+def events_of(folder: Path, kind: str | None = None) -> list[dict]:
+    """Events of a search's log, of one kind or all."""
+    events = read_events(folder / "log.jsonl")
+    return [event for event in events if kind in (None, event["event"])]
 
 
 def rows(store: ResultStore) -> list[str]:
