@@ -1,7 +1,7 @@
 """The README's first search over three seeds: how long, and how good are its small students?
 
-For each seed: of the front's students of at most 1,500 and of at most 6,000 parameters, the one of the
-best validation accuracy. Targets, averaged over the seeds: test accuracy >= 0.96 and >= 0.98; each
+For each seed: of the front's students of at most 1,500 and of at most 6,000 parameters, the one of
+best validation accuracy. Targets: test accuracy, averaged over the seeds, >= 0.96 and >= 0.98; each
 search under 3 minutes.
 
     python benchmarks/digits.py [--seeds 0 1 2]

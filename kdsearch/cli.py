@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Find the best small network for your data.",
 )
 console = Console()
+INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
 SearchFile = Annotated[Path, typer.Argument(help="A search file (YAML).", show_default=False)]
 Results = Annotated[
@@ -60,7 +61,7 @@ def run(
     if (done.folder / "trials.parquet").exists():
         _print_front(done.folder, write=False)
     if not done.finished:
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -72,7 +73,7 @@ def check(file: SearchFile, edits: Edits = []) -> None:  # noqa: B006
 
     config = load_config(file, edits)
     for line in summary_lines(config, check_search(config)):
-        console.print(line, highlight=False, soft_wrap=True)
+        _say(line)
 
 
 @app.command()
@@ -147,15 +148,16 @@ def main() -> NoReturn:
         print(f"kdsearch: {error}", file=sys.stderr)
         sys.exit(2)
     except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = done.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        print("kdsearch: interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "show"):  # click's usage errors, which typer brings its own copy of
             raise
         error.show()  # type: ignore[attr-defined]
         sys.exit(2)
+    if code == INTERRUPTED:  # typer makes a code of a Ctrl-C by itself, without a word
+        print("kdsearch: interrupted; the same command goes on", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 

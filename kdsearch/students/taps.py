@@ -84,4 +84,5 @@ class Recorder:
         self._calls[name] += 1
         if isinstance(value, Tensor):
             self.seen[tap] = value.clone() if tap in self._cloned else value
-            self._versions[tap] = value._version
+            if not value.is_inference():  # such tensors count no changes
+                self._versions[tap] = value._version

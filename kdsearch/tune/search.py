@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,8 @@ def _run(
         finished = _fit(again, trainable, cluster.slots(taken), show)
     if driver.exhausted:
         show.say(driver.exhausted)
+    driver_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    show.say(f"peak memory: driver {driver_mib:.0f} MiB, worker {show.worker_rss_mib:.0f} MiB")
     if not finished:
         rows = len(store.history.rows)
         show.say(f"stopped with {rows} finished trials kept; the same command goes on")
@@ -202,7 +205,8 @@ def _teachers(
 
 def _fit(driver: Driver, trainable: Any, slots: int, show: SearchProgress) -> bool:
     """Run the driver's trials on Ray; False where it was interrupted."""
-    show.worker_rss_mib = fit(driver, trainable, slots, show.watch(driver))
+    peak = fit(driver, trainable, slots, show.watch(driver))
+    show.worker_rss_mib = max(show.worker_rss_mib, peak)
     driver.store.flush(force=True)
     return driver.finished
 

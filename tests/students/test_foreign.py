@@ -71,6 +71,18 @@ def resnet18(channels: int = 3) -> Architecture:
     return describe({"family": "torchvision", "model": "resnet18"}, (channels, 32, 32), 7)
 
 
+def test_it_shows_the_same_under_every_mode_of_gradients(my_models: str) -> None:
+    architecture = describe({"family": f"{my_models}:shared"}, (3, 8, 8), 5)
+    student, inputs = build_student(architecture).eval(), torch.rand(2, 3, 8, 8)
+    wanted = student(inputs)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            found = student(inputs)
+        assert torch.equal(found.logits, wanted.logits)
+        for map_found, map_wanted in zip(found.features, wanted.features, strict=True):
+            assert torch.equal(map_found, map_wanted)
+
+
 def test_stage_outputs_are_the_last_maps_of_every_size() -> None:
     shapes = output_shapes(resnet18(), 5)
     assert [tuple(f) for f in shapes.features] == [

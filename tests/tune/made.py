@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from kdsearch.config import TrialSpec
-from kdsearch.data import ImageData
+from kdsearch.data import ImageData, load_data
 from kdsearch.proposers import Observation, Proposal
 from kdsearch.results.log import read_events
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, load_config
+from kdsearch.students import describe
 from kdsearch.teachers import TeacherRecord, weights_to_bytes
 from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.asha import Asha
 from kdsearch.tune.driver import Driver, Launch
-from kdsearch.tune.gate import Ground
+from kdsearch.tune.gate import Ground, Taught
 from kdsearch.tune.opening import open_search
+from kdsearch.tune.teachers import prepare_teacher
 from tests.data.made import made_data
 
 DATA = made_data(per_class=8, classes=10)
@@ -170,3 +172,32 @@ def really(driver: Driver, data: ImageData, teacher: TeacherRecord | None = None
                 weights = weights_to_bytes(stop.value)
                 driver.end(launch.trial_id, "complete", weights=weights)
                 break
+
+
+DISTILLED = {
+    "search": "here",
+    "data": {"name": "digits", "batch_size": 64, "images": 400},
+    "teacher": {"architecture": {"family": "mlp", "widths": [8]}, "epochs": 1},
+    "student": {"family": "mlp", "widths": {"each": 1, "int": [1, 40]}},
+    "losses": [{"method": "kd", "weight": 0.5}],
+    "training": {"epochs": 2, "lr": {"float": [0.01, 0.1]}},
+    "scheduler": {"name": "none"},
+    "budget": {"trials": 2},
+}
+
+
+def distilled_here(results: Path) -> Path:
+    """A finished search of two distillations on digits, trained in this process; its folder."""
+    config = load_config(DISTILLED)
+    plan = next(iter(config.plans()))[1]
+    section, data = plan.teacher, load_data(plan.data, config.base)
+    assert section is not None
+    architecture = describe(section.architecture, data.shape, len(data.classes))
+    teacher = prepare_teacher(
+        section, architecture, plan.data, data, results / "teachers", config.base, lambda *_: None
+    )
+    with made_driver(results / "here", config, Listed([4, 6]), scheduled=False) as driver:
+        taught = Taught(teacher.identity, teacher.validation_accuracy)
+        driver.ground = Ground(config, data, data.id, {section.model_dump_json(): taught})
+        really(driver, data, teacher)
+    return results / "here"

@@ -109,7 +109,7 @@ def test_ctrl_c_ends_cleanly_and_keeps_the_rows(runs: tuple[Run, Run, Path]) -> 
 
 
 def test_test_accuracy_waits_for_the_end(runs: tuple[Run, Run, Path]) -> None:
-    first, _, room = runs
+    room = runs[2]
     kinds = [e["event"] for e in events_of(room / "results" / "own")]
     assert "test" not in kinds[: kinds.index("end")] and kinds.count("test") > 0
     last_end = len(kinds) - 1 - kinds[::-1].index("end")

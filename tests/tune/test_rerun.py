@@ -8,56 +8,26 @@ from pathlib import Path
 import pytest
 
 from kdsearch.config import TrialSpec
-from kdsearch.data import load_data
 from kdsearch.errors import UserError
 from kdsearch.results.pareto import pareto_front
 from kdsearch.results.store import read_epochs, read_trials
+from kdsearch.search_config import load_config
 from kdsearch.student_folder import load_student
-from kdsearch.tune import rerun
-from kdsearch.tune.gate import Taught
 from kdsearch.tune.rerun import rerun_trial
 from kdsearch.tune.study import read_search
-from kdsearch.tune.teachers import prepare_teacher
-from tests.tune.made import Listed, made_config, made_driver, really, rows
-
-CONFIG = made_config(
-    data={"name": "digits", "batch_size": 64, "images": 400},
-    teacher={"architecture": {"family": "mlp", "widths": [8]}, "epochs": 1},
-    losses=[{"method": "kd", "weight": 0.5}],
-    training={"epochs": 2, "lr": {"float": [0.01, 0.1]}},
-    budget={"trials": 2},
-)
+from tests.tune.made import DISTILLED, Listed, distilled_here, made_driver, rows
 
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two distillations on digits, trained in this process."""
-    folder = tmp_path_factory.mktemp("results") / "made"
-    plan = next(iter(CONFIG.plans()))[1]
-    data = load_data(plan.data, CONFIG.base)
-    assert plan.teacher is not None
-    teacher = prepare_teacher(
-        plan.teacher,
-        rerun.describe(plan.teacher.architecture, data.shape, 10),
-        plan.data,
-        data,
-        folder.parent / "teachers",
-        CONFIG.base,
-        lambda *_: None,
-    )
-    with made_driver(folder, CONFIG, Listed([4, 6]), scheduled=False) as driver:
-        taught = Taught(teacher.identity, teacher.validation_accuracy)
-        driver.ground.teachers = {plan.teacher.model_dump_json(): taught}
-        driver.ground.data_id = data.id
-        really(driver, data, teacher)
-    return folder
+    return distilled_here(tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture
 def searched(once: Path, tmp_path: Path) -> Path:
     """A copy to write into."""
     shutil.copytree(once.parent, tmp_path / "results")
-    return tmp_path / "results" / "made"
+    return tmp_path / "results" / "here"
 
 
 def test_every_epoch_comes_out_the_same_to_the_last_digit(searched: Path) -> None:
@@ -134,7 +104,7 @@ def test_one_that_is_broken_off_is_a_row_and_not_in_flight(
     history, _ = read_search(searched)
     assert not history.running
     assert (history.rows[-1].status, history.rows[-1].purpose) == ("failed", "rerun")
-    with made_driver(searched, CONFIG, Listed([])) as driver:
+    with made_driver(searched, load_config(DISTILLED), Listed([])) as driver:
         assert driver.finished and rows(driver.store) == ["00000", "00001"]
 
 
