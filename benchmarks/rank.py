@@ -84,7 +84,7 @@ def train_teacher(config: DataConfig) -> TeacherRecord:
     )
     plan = Plan(data=config, student={}, training=TrainingConfig(epochs=8, lr_schedule="cosine"))
     training = run_trial(
-        TrialSpec(plan=plan, architecture=architecture.to_json(), threads=2), Surroundings(data)
+        TrialSpec(plan=plan, architecture=architecture.to_json()), Surroundings(data)
     )
     while True:
         try:

@@ -68,10 +68,11 @@ def run(
 def check(file: SearchFile, edits: Edits = []) -> None:  # noqa: B006
     """Check a search file: its choices, its cheapest and dearest student, what a trial needs."""
     from kdsearch.check import check_search
-    from kdsearch.search_config import load_config
+    from kdsearch.search_config import find_user_code, load_config
     from kdsearch.summary import summary_lines
 
     config = load_config(file, edits)
+    find_user_code(config.base)
     for line in summary_lines(config, check_search(config)):
         _say(line)
 
@@ -166,8 +167,6 @@ def _print_front(folder: Path, *, write: bool, html: bool = False) -> None:
     from kdsearch.results.report import comparison_rows, front_rows
 
     trials, best, objectives = read_front(folder)
-    if write:
-        write_front(trials, best, objectives, folder, folder.resolve().name, html)
     statuses = list(trials[trials["purpose"] == "search"]["status"])
     said = ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
     _say(f"front of {folder}: {len(best)} students; trials: {said or 'none yet'}")
@@ -176,6 +175,8 @@ def _print_front(folder: Path, *, write: bool, html: bool = False) -> None:
     if lines:
         _say("validation accuracy, trained again over seeds (percent, mean ± deviation)")
         _table(["trial", "parameters", "seeds", "distilled", "labels alone", "gain"], lines)
+    if write:  # last: a folder that cannot be written still shows its front
+        write_front(trials, best, objectives, folder, folder.resolve().name, html)
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> None:

@@ -54,7 +54,7 @@ class TrainingConfig(Plain):
     lr: PositiveFloat = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NonNegative = 5e-4
-    lr_schedule: Literal["cosine", "rungs", "wsd"] = "cosine"
+    lr_schedule: Literal["cosine", "rungs", "wsd"] = "rungs"
     warmup: NonNegative = 0.5  # epochs
     label_weight: NonNegative = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

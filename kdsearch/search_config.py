@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,13 @@ def load_config(
             raise
         inner = f"{place}: {error.place}" if error.place else place
         raise UserError(inner, error.fault) from None
+
+
+def find_user_code(base: Path) -> None:
+    """Let this process import modules that stand in `base`, or in the current folder."""
+    for place in (str(Path.cwd()), str(base)):
+        if place not in sys.path:
+            sys.path.insert(0, place)
 
 
 def _build(tree: Any, base: Path, place: str) -> SearchConfig:

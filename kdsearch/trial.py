@@ -71,6 +71,7 @@ def run_trial(spec: TrialSpec, around: Surroundings) -> Training:
     """
     torch.set_num_threads(spec.threads)
     torch.manual_seed(spec.seed)  # adapters and dropout draw from the global generator
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     plan, device = spec.plan, torch.device(around.device)
     architecture = Architecture.from_json(spec.architecture)
     student = build_student(architecture, seed=spec.seed, device=around.device)

@@ -22,8 +22,8 @@ from kdsearch.export.onnx_model import (
     sample,
     to_onnx,
 )
-from kdsearch.results.history import fold
 from kdsearch.results.log import read_events
+from kdsearch.search_config import find_user_code
 from kdsearch.student_folder import (
     CONFIG,
     WEIGHTS,
@@ -178,15 +178,22 @@ def export_trial(results: Path, trial_id: str, to: Path) -> ExportReport:
             f"keeps no weights of trial {trial_id!r}; those of the front are kept "
             f"({', '.join(kept[:5]) or 'none yet'}); others are made by `kdsearch trial`",
         )
-    return export_student(source, to, images=_real_images(results, source))
+    base = _base(results)
+    find_user_code(base)
+    return export_student(source, to, images=_real_images(source, base))
 
 
-def _real_images(results: Path, source: Path) -> Tensor | None:
+def _base(results: Path) -> Path:
+    """The folder of the search file, which paths and modules of a search start from."""
+    header = read_events(results / "log.jsonl")[0] if (results / "log.jsonl").exists() else {}
+    return Path(header.get("base", "."))
+
+
+def _real_images(source: Path, base: Path) -> Tensor | None:
     """Some of the test images, where the data are still at hand."""
     try:
-        header = fold(read_events(results / "log.jsonl")).header
         section = read_card(source).spec["plan"]["data"]
-        data = load_data(validate(DataConfig, section), Path(header["base"]))
+        data = load_data(validate(DataConfig, section), base)
     except (UserError, KeyError, TypeError):
         return None
     return data.test.images[:512]

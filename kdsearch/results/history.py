@@ -36,6 +36,8 @@ class History:
         Epochs trained by trials of the search itself.
     seconds : float
         Wall time of the search so far, summed over its runs.
+    exhausted : str or None
+        Why nothing new could be proposed, where that ended the search.
     """
 
     header: Event = field(default_factory=dict)
@@ -46,6 +48,7 @@ class History:
     tests: dict[str, float] = field(default_factory=dict)
     epoch_count: int = 0
     seconds: float = 0.0
+    exhausted: str | None = None
 
     def add(self, event: Event) -> None:
         """Fold one more event in."""
@@ -67,6 +70,8 @@ class History:
             self.tests[event["trial_id"]] = event["test_accuracy"]
         elif kind == "pause":
             self.seconds += event["seconds"]
+        elif kind == "exhausted":
+            self.exhausted = event["why"]
 
 
 def fold(events: Iterable[Event]) -> History:

@@ -54,6 +54,8 @@ def fronts(values: np.ndarray) -> np.ndarray:
     array of shape (n,), int
     """
     values = np.asarray(values, dtype=float)
+    if values.shape[1] == 1:
+        return np.unique(values[:, 0], return_inverse=True)[1]
     if values.shape[1] == 2:
         return _fronts_of_two(values)
     front = np.zeros(len(values), dtype=int)

@@ -135,7 +135,7 @@ def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) 
     # So many trials may wait for a free worker: with fewer, Ray fills the slots one by one.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     callback = DriverCallback(driver, redraw)
-    with tempfile.TemporaryDirectory(prefix="kdsearch-") as scratch, _own_faults(), _own_signals():
+    with _scratch() as scratch, _own_faults(), _own_signals():
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -153,6 +153,18 @@ def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) 
             ),
         ).fit()
     return callback.worker_rss_mib
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """A folder for what Ray insists on writing; nothing in it is read again."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="kdsearch-", ignore_cleanup_errors=True)
+    except OSError as error:
+        fault = f"cannot be written: {error.strerror or error}; set TMPDIR to a folder with room"
+        raise UserError(tempfile.gettempdir(), fault) from None
+    with folder as name:
+        yield name
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class Asha:
 
     A rung's trials are sorted into fronts. Earlier fronts go on before later ones; of the front
     that straddles the cut, a well-spread part does: an epsilon-net on scaled objectives, seeded by
-    the best value of the first objective. A trial of the first front is never stopped, whatever
+    the best accuracy. A trial of the first front is never stopped, whatever
     the cut says.
 
     Parameters
@@ -36,6 +36,9 @@ class Asha:
         self, objectives: Sequence[ObjectiveConfig], grace: int = 1, reduction: int = 3
     ) -> None:
         self.objectives, self.grace, self.reduction = tuple(objectives), grace, reduction
+        names = [o.name for o in objectives]
+        accuracy = "validation_accuracy"
+        self._seed = names.index(accuracy) if accuracy in names else 0
         self._rungs: dict[int, dict[str, tuple[float, ...]]] = {}
 
     def report(self, trial_id: str, epoch: int, values: Sequence[float]) -> bool:
@@ -86,11 +89,11 @@ class Asha:
         members = np.flatnonzero(front == front[mine])
         if better + len(members) <= keep:
             return True
-        order = epsilon_net(values[members], values.min(0), values.max(0))
+        order = epsilon_net(values[members], values.min(0), values.max(0), self._seed)
         return int(np.flatnonzero(members[order] == mine)[0]) < keep - better
 
 
-def epsilon_net(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def epsilon_net(points: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int = 0) -> np.ndarray:
     """An order of points whose every prefix is well spread (Salinas et al. 2021).
 
     Parameters
@@ -99,14 +102,16 @@ def epsilon_net(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
         All objectives minimised.
     low, high : array of shape (m,)
         The range that each objective is scaled by.
+    seed : int
+        The objective whose best point comes first.
 
     Returns
     -------
     array of shape (n,)
-        Indices: the best of objective 0, then always the point farthest from those taken.
+        Indices: the best of objective `seed`, then always the point farthest from those taken.
     """
     scaled = (points - low) / np.where(high > low, high - low, 1.0)
-    order = [int(scaled[:, 0].argmin())]
+    order = [int(scaled[:, seed].argmin())]
     distance = np.linalg.norm(scaled - scaled[order[0]], axis=1)
     for _ in range(1, len(points)):
         distance[order] = -1.0

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +55,10 @@ def start(config: SearchConfig, address: str | None) -> bool:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except ConnectionError as error:
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
-        raise UserError("--address", f"no Ray cluster answers at {address}: {line}") from None
+        what = f"no Ray cluster answers at {address}" if address else "Ray does not start here"
+        raise UserError("--address", f"{what}: {line}") from None
     return True
 
 
@@ -95,13 +95,6 @@ def user_modules(config: SearchConfig) -> list[str]:
     return sorted(names - {"kdsearch"})
 
 
-def find_user_code(config: SearchConfig) -> None:
-    """Let this process import modules from the search file's folder and the current one."""
-    for place in (os.getcwd(), str(config.base)):
-        if place not in sys.path:
-            sys.path.insert(0, place)
-
-
 def _source(module: str) -> str:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
@@ -135,12 +128,23 @@ def share(resources: ResourcesConfig) -> dict[str, float]:
     return taken
 
 
+def device_of(taken: dict[str, float]) -> str:
+    """The device of who takes this: a worker without a GPU of its own may still see one."""
+    return "cuda" if taken["gpu"] > 0 else "cpu"
+
+
 def slots(taken: dict[str, float]) -> int:
-    """How many trials run at a time on the cluster as it is."""
-    has = ray.cluster_resources()
-    by_cpu = has.get("CPU", 1) // taken["cpu"]
-    by_gpu = has.get("GPU", 0) / taken["gpu"] if taken["gpu"] else by_cpu
-    return max(1, int(min(by_cpu, by_gpu)))
+    """How many trials run at a time on the cluster as it is; a share of a GPU spans no two."""
+    count = 0
+    for node in ray.nodes():
+        has = node["Resources"] if node["Alive"] else {}
+        fits = has.get("CPU", 0) // taken["cpu"]
+        if 0 < taken["gpu"] < 1:
+            fits = min(fits, has.get("GPU", 0) * (1 // taken["gpu"]))
+        elif taken["gpu"]:
+            fits = min(fits, has.get("GPU", 0) // taken["gpu"])
+        count += int(fits)
+    return max(1, count)
 
 
 def _autoscales() -> bool:

@@ -66,7 +66,7 @@ class Driver:
         self.proposer, self.scheduler = proposer, scheduler
         self.started_at = time.monotonic()
         self.spent_before = store.history.seconds
-        self.exhausted: str | None = None  # why nothing more is proposed, if not the budget
+        self.exhausted = store.history.exhausted  # why nothing more is proposed, if not the budget
         self.running: dict[str, dict[str, Any]] = {}
         self._told_at = self.started_at
         # A rerun that was broken off may be of other data: it is not the search's to go on with.
@@ -196,6 +196,7 @@ class Driver:
             f"{MODEL_TRIES + RANDOM_TRIES} proposals in a row were known architectures or broke a "
             "constraint; widen the student section, or set proposer.repeats: true"
         )
+        self.store.append({"event": "exhausted", "why": self.exhausted})
         return Done()
 
     def launch(self, event: dict[str, Any]) -> Launch:

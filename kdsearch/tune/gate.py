@@ -115,8 +115,8 @@ def trial_event(
     """The log's line for a trial that starts."""
     architecture = Architecture.from_json(spec.architecture)
     taught = None
-    if spec.plan.teacher is not None and spec.plan.terms:
-        taught = ground.teachers[spec.plan.teacher.model_dump_json()]
+    if spec.plan.teacher is not None:  # also where no loss asks it: rows are compared with it
+        taught = ground.teachers.get(spec.plan.teacher.model_dump_json())
     return {
         "event": "trial",
         "trial_id": trial_id,

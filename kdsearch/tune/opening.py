@@ -37,7 +37,7 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
         tree = json.loads(json.dumps(config.tree, allow_nan=False, default=str))
         if store.history.trials:
             _compare(folder, store.history.header["config"], tree)
-        elif store.history.header.get("config") != tree:  # nothing has run: a mended file is taken
+        if store.history.header.get("config") != tree:  # new, mended before a run, or raised
             store.append(
                 {
                     "event": "search",

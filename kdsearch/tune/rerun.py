@@ -11,19 +11,20 @@ import torch
 
 from kdsearch.config import Plan, TrialSpec
 from kdsearch.data import ImageData, load_data
+from kdsearch.data.source import Description
 from kdsearch.errors import UserError
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
-from kdsearch.search_config import SearchConfig, load_config
+from kdsearch.search_config import SearchConfig, find_user_code, load_config
 from kdsearch.students import describe
 from kdsearch.teachers import TeacherRecord, read_teacher, weights_to_bytes
 from kdsearch.tree import edit_tree
 from kdsearch.trial import Surroundings, run_trial
-from kdsearch.tune.cluster import find_user_code
 from kdsearch.tune.driver import Driver, Launch
 from kdsearch.tune.gate import Ground, Taught, trial_event
 from kdsearch.tune.teachers import prepare_teacher
 from kdsearch.validation import validate
+from kdsearch.wiring import architecture_of, check_plan
 
 Say = Callable[[str], None]
 
@@ -65,7 +66,7 @@ def rerun_trial(
     with ResultStore.open(results) as store:
         header = store.history.header
         config = load_config(header["config"], base=Path(header["base"]))
-        find_user_code(config)
+        find_user_code(config.base)
         origin = store.history.trials.get(trial_id)
         if origin is None:
             known = ", ".join(list(store.history.trials)[:3])
@@ -92,7 +93,9 @@ def _rerun(
     data = load_data(spec.plan.data, config.base)
     data_id = data.id
     if edits:
-        architecture = describe(spec.plan.student, data.shape, len(data.classes))
+        outline = Description(data.shape, data.classes, len(data.train.labels))
+        check_plan(spec.plan, outline)
+        architecture = architecture_of(spec.plan, outline)
         spec = spec.model_copy(update={"architecture": architecture.to_json()})
     teacher = _teacher(store.folder.parent / "teachers", spec, config, data, data_id, say)
     if teacher is not None:

@@ -20,7 +20,7 @@ from kdsearch.data import ImageData, load_data
 from kdsearch.errors import UserError
 from kdsearch.proposers import build_proposer
 from kdsearch.results.store import ResultStore
-from kdsearch.search_config import SearchConfig, load_config
+from kdsearch.search_config import SearchConfig, find_user_code, load_config
 from kdsearch.teachers import TeacherRecord
 from kdsearch.tune.adapters import fit
 from kdsearch.tune.asha import Asha
@@ -91,7 +91,7 @@ def run_search(
     """
     if not isinstance(config, SearchConfig):
         config = load_config(config, edits)
-    cluster.find_user_code(config)
+    find_user_code(config.base)
     folder = Path(results) / config.fixed.search
     with open_search(folder, config) as store, SearchProgress(console or Console(), quiet) as show:
         if _finished(config, store) and not baseline:
@@ -141,7 +141,10 @@ def _run(
         else Asha(fixed.objectives, fixed.scheduler.grace, fixed.scheduler.reduction),
     )
     trainable = tune.with_resources(
-        tune.with_parameters(StudentTrial, data=shared, teachers=teachers), taken
+        tune.with_parameters(
+            StudentTrial, data=shared, teachers=teachers, device=cluster.device_of(taken)
+        ),
+        taken,
     )
     finished = _fit(driver, trainable, cluster.slots(taken), show)
     driver.pause()
@@ -165,7 +168,7 @@ def _finished(config: SearchConfig, store: ResultStore) -> bool:
     done = sum(row.purpose == "search" for row in history.rows)
     if not history.rows or any(t["purpose"] != "rerun" for t in history.running.values()):
         return False
-    return (
+    return history.exhausted is not None or (
         (budget.trials is not None and done >= budget.trials)
         or (budget.epochs is not None and history.epoch_count >= budget.epochs)
         or (budget.hours is not None and history.seconds >= 3600 * budget.hours)

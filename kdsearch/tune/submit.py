@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import kdsearch
 from kdsearch.errors import UserError
-from kdsearch.search_config import load_config
+from kdsearch.search_config import SearchConfig, load_config
 
 
 def submit_search(file: Path, address: str, results: str, edits: Sequence[str] = ()) -> str:
     """Submit a search; returns a line that says how to follow it.
 
-    The search file's folder travels with the job, and with it the user's modules beside it. The
-    cluster's nodes need kdsearch installed, and a folder for results that they share.
+    kdsearch and the search file's folder travel with the job, and with it the user's modules beside
+    the file. The nodes need kdsearch's dependencies, and a folder for results that they share.
 
     Parameters
     ----------
@@ -26,23 +27,43 @@ def submit_search(file: Path, address: str, results: str, edits: Sequence[str] =
     Raises
     ------
     UserError
-        A bad search file; no job server there; the `cluster` extra is not installed.
+        A bad search file; a path that means nothing on the cluster; no job server there; the
+        `cluster` extra is not installed.
     """
-    load_config(file, edits)
+    config = load_config(file, edits)
+    _check_paths(config, results)
     try:
         from ray.job_submission import JobSubmissionClient
 
         client = JobSubmissionClient(address)
-    except (ImportError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:150]
-        remedy = 'the client needs `pip install "kdsearch[cluster]"`'
+        words = ["python", "-m", "kdsearch", "run", file.name]
+        words += ["--address", "auto", "--results", results]
+        words += [word for edit in edits for word in ("--set", edit)]
+        job = client.submit_job(
+            entrypoint=shlex.join(words),
+            runtime_env={
+                "working_dir": str(file.resolve().parent),
+                "py_modules": [str(Path(kdsearch.__file__).parent)],
+            },
+        )
+    except (ImportError, RuntimeError, ValueError, OSError) as error:
+        line = " ".join(str(error).split())[:200]
+        remedy = (
+            'is it the job server, and are the client\'s parts installed (the extra "cluster")?'
+        )
         raise UserError("--address", f"{address}: {line}; {remedy}") from None
-    except Exception as error:
-        line = " ".join(str(error).split())[:150]
-        raise UserError("--address", f"no job server answers at {address}: {line}") from None
-    words = ["kdsearch", "run", file.name, "--address", "auto", "--results", results]
-    words += [word for edit in edits for word in ("--set", edit)]
-    job = client.submit_job(
-        entrypoint=shlex.join(words), runtime_env={"working_dir": str(file.resolve().parent)}
-    )
     return f"submitted as {job}; follow it: ray job logs --address {address} --follow {job}"
+
+
+def _check_paths(config: SearchConfig, results: str) -> None:
+    """Refuse paths that mean nothing where the job runs."""
+    if not PurePosixPath(results).is_absolute():
+        raise UserError("--results", f"{results}: give an absolute path that the nodes share")
+    for _, plan in config.plans():
+        for name, path in (
+            ("data.root", plan.data.root),
+            ("teacher.weights", plan.teacher.weights if plan.teacher else None),
+        ):
+            if path is not None and ".." in PurePosixPath(path).parts:
+                fault = f"{path} leaves the search file's folder, which alone travels; give an "
+                raise UserError(name, f"{fault}absolute path that the nodes share")

@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 import torch
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError
 
 from kdsearch.architecture import Architecture
 from kdsearch.config import DataConfig, Plan, TeacherConfig, TrialSpec, identity
@@ -29,6 +29,7 @@ from kdsearch.teachers import (
     write_teacher,
 )
 from kdsearch.trial import Surroundings, run_trial
+from kdsearch.tune.cluster import device_of
 
 Watch = Callable[[str, EpochReport, int], None]
 Teach = Callable[[TrialSpec, bytes | None, str], Iterator[EpochReport | TeacherRecord]]
@@ -82,6 +83,7 @@ def prepare_teacher(
     name = teacher_identity(config, architecture, data_config, data.id, base)
     if (found := read_teacher(folder / name)) is not None:
         return found
+    _check_folder(folder)
     own = data_config.model_copy(
         update={
             "augment": config.augment or data_config.augment,
@@ -98,7 +100,8 @@ def prepare_teacher(
         load_weights(module, base / Path(config.weights).expanduser())
         weights = weights_to_bytes(module)
     record: TeacherRecord | None = None
-    for item in teach(spec, weights, name) if teach else _teach(spec, data, weights, name):
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    for item in teach(spec, weights, name) if teach else _teach(spec, data, weights, name, here):
         if isinstance(item, TeacherRecord):
             record = item
         else:
@@ -106,8 +109,23 @@ def prepare_teacher(
     if record is None:
         raise UserError("teacher", "its training diverged; lower teacher.lr")
     details = {"training": config.model_dump(mode="json"), "data": own.model_dump(mode="json")}
-    write_teacher(folder / name, record, details)
+    try:
+        write_teacher(folder / name, record, details)
+    except OSError as error:
+        fault = f"cannot be written: {error.strerror or error}; choose other --results"
+        raise UserError(str(folder / name), fault) from None
     return record
+
+
+def _check_folder(folder: Path) -> None:
+    """Find out that nothing can be written before an hour of training, not after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".probe").write_bytes(b"")
+        (folder / ".probe").unlink()
+    except OSError as error:
+        fault = f"cannot be written: {error.strerror or error}; choose other --results"
+        raise UserError(str(folder), fault) from None
 
 
 def on_cluster(shared_data: Any, taken: dict[str, float]) -> Teach:
@@ -124,22 +142,24 @@ def on_cluster(shared_data: Any, taken: dict[str, float]) -> Teach:
         num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming", max_retries=0
     )
 
+    device = device_of(taken)
+
     def teach(spec: TrialSpec, weights: bytes | None, name: str) -> Iterator[Any]:
         try:
-            for ref in task.remote(spec, shared_data, weights, name):
+            for ref in task.remote(spec, shared_data, weights, name, device):
                 yield ray.get(ref)
-        except RayTaskError as error:
-            line = " ".join(f"{type(error.cause).__name__}: {error.cause}".split())[:500]
+        except RayError as error:  # its own failure, or the end of its worker
+            cause = getattr(error, "cause", None) or error
+            line = " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
             raise UserError("teacher", f"its training failed: {line}") from None
 
     return teach
 
 
 def _teach(
-    spec: TrialSpec, data: ImageData, weights: bytes | None, name: str
+    spec: TrialSpec, data: ImageData, weights: bytes | None, name: str, device: str
 ) -> Iterator[EpochReport | TeacherRecord]:
     """On a worker: reports, then the record; no record where the training diverged."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(spec.threads)
     module = build_student(Architecture.from_json(spec.architecture), device=device)
     seconds = 0.0

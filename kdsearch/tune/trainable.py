@@ -28,11 +28,14 @@ class StudentTrial(tune.Trainable):
     """
 
     def setup(  # type: ignore[override] - Ray passes what `with_parameters` was given
-        self, config: dict[str, Any], data: ImageData, teachers: Mapping[str, TeacherRecord]
+        self,
+        config: dict[str, Any],
+        data: ImageData,
+        teachers: Mapping[str, TeacherRecord],
+        device: str,
     ) -> None:
         """Keep what all trials share, and begin the first."""
-        self.data, self.teachers = data, teachers
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.data, self.teachers, self.device = data, teachers, device
         self.training: Training | None = None
         self.last_step = time.perf_counter()
         self._begin(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -150,6 +151,14 @@ def test_on_a_log_scale_only_the_order_of_magnitude_counts() -> None:
     assert logged == decisions(Asha([ACCURACY, SIZE]), [(a, 1e3 * s**2) for a, s in points])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_in_which_objectives_are_declared_changes_nothing(seed: int) -> None:
+    rng = random.Random(seed)
+    points = [(rng.random(), 10 ** rng.uniform(1, 5)) for _ in range(60)]
+    turned = [(size, accuracy) for accuracy, size in points]
+    assert decisions(Asha(TWO), points) == decisions(Asha([SIZE, ACCURACY]), turned)
+
+
 def test_an_epsilon_net_takes_the_farthest_point_next() -> None:
     points = np.random.default_rng(0).random((12, 2)) * [1.0, 1000.0]
     low, high = points.min(0), points.max(0)
@@ -164,6 +173,15 @@ def test_an_epsilon_net_takes_the_farthest_point_next() -> None:
 def test_a_net_of_equal_points_is_an_order_too() -> None:
     points = np.ones((4, 2))
     assert sorted(epsilon_net(points, points.min(0), points.max(0))) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("objectives", [[ACCURACY], TWO], ids=["one", "two"])
+def test_a_decision_at_a_rung_of_a_thousand_is_quick(objectives: list[ObjectiveConfig]) -> None:
+    asha, rng = Asha(objectives), random.Random(0)
+    started = time.perf_counter()
+    for number in range(1000):
+        asha.report(str(number), 1, [rng.random() for _ in objectives])
+    assert time.perf_counter() - started < 10  # 1 ms each; a hundred times that has been seen
 
 
 def finishers(objectives: list[ObjectiveConfig], seed: int, count: int = 120) -> list[float]:

@@ -60,7 +60,7 @@ def test_baselines_are_trained_once_a_student_a_seed_and_a_purpose(tmp_path: Pat
         )
         assert spec.architecture == origin.architecture and spec.seed != origin.seed
         alone = row.purpose == "baseline"
-        assert (row.teacher_id is None) == (not spec.plan.terms) == alone
+        assert (spec.teacher_id is None) == (not spec.plan.terms) == alone
         if alone:
             assert spec.plan.training.label_weight == 1
     pairs = [(r.parent_id, r.purpose, r.seed) for r in again]
