@@ -118,6 +118,11 @@ def list_teachers(
             continue
         inner = {p.removeprefix("teacher."): source for p, source in filled.sources.items()}
         teacher = validate(TeacherConfig, section, inner)
+        for key in ("augment", "batch_size"):
+            free = f"data.{key}" in config.space.holes and teacher.weights is None
+            if free and getattr(teacher, key) is None:
+                fault = f"data.{key} is a hole: say here which one the teacher trains with"
+                raise UserError(f"teacher.{key}", fault)
         path = "teacher.architecture"
         architecture = describe_network(teacher.architecture, path, outline, filled)
         if teacher.weights is not None:
