@@ -8,6 +8,7 @@ shown, takes the weights out before Ray keeps the result, and ends the trial.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import tempfile
@@ -134,6 +135,8 @@ def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) 
     """
     # So many trials may wait for a free worker: with fewer, Ray fills the slots one by one.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    # Without its per-trial log files Ray warns of each, at the end.
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     callback = DriverCallback(driver, redraw)
     with _scratch() as scratch, _own_faults(), _own_signals():
         tune.Tuner(

@@ -52,8 +52,8 @@ training: {epochs: 12}
 scheduler: {name: none}
 proposer: {name: random}
 budget: {trials: 10}
-resources: {cpu: 1, gpu: 0}
-"""
+resources: {cpu: CPUS, gpu: 0}
+""".replace("CPUS", str(((os.cpu_count() or 1) + 1) // 2))  # two at a time
 COMMAND = [sys.executable, "-c", "from kdsearch.cli import main; main()", "run", "files/own.yaml"]
 
 
