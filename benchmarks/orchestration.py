@@ -69,7 +69,7 @@ def bare(specs: list[str]) -> float:
 def measure(slots: int, trials: int, epochs: int) -> tuple[float, float, float]:
     """Median gap (ms), wall over bare, seconds from the first proposal to the first epoch."""
     with tempfile.TemporaryDirectory() as results:
-        ray.init(num_cpus=slots, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=slots, include_dashboard=False, log_to_driver=False)
         done = run_search(search(trials, epochs), results=results, quiet=True)
         ray.shutdown()
         events = [json.loads(line) for line in (done.folder / "log.jsonl").open()]

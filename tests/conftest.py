@@ -15,6 +15,6 @@ def ray_cluster() -> Iterator[None]:
     import ray  # isort: skip
 
     assert cluster
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

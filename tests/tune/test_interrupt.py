@@ -1,4 +1,4 @@
-"""A user's own network and loss beside the search file, a fault among them, and a Ctrl-C."""
+"""A user's own network and loss beside the search file, faults among them, and a Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from tests.tune.made import events_of
 pytestmark = [pytest.mark.ray, pytest.mark.kill]
 
 NETS = """
+import os
+import torch
 from torch import nn
 
 class Broken(nn.Module):
@@ -28,6 +30,8 @@ class Broken(nn.Module):
         return maps
 
 def narrow(input, classes, width):
+    if width == 9 and not torch.zeros(1).is_meta:
+        os._exit(1)  # as if the system had killed the worker
     return nn.Sequential(
         nn.Conv2d(input[0], width, 3, stride=2), nn.BatchNorm2d(width), nn.ReLU(),
         Broken() if width == 6 else nn.Identity(),
@@ -141,5 +145,11 @@ def test_a_student_that_raises_is_a_row_and_the_others_go_on(runs: tuple[Run, Ru
     trials = runs[1].trials.set_index("student.width")
     assert trials.loc[6, "status"] == "failed"
     assert "wired the wrong way" in str(trials.loc[6, "error"])
-    assert set(trials.drop(6)["status"]) == {"complete"}
+    assert set(trials.drop([6, 9])["status"]) == {"complete"}
     assert trials.loc[6, "trial_id"] not in set(pareto_front(runs[1].trials)["trial_id"])
+
+
+def test_a_worker_that_dies_costs_its_own_trial_alone(runs: tuple[Run, Run, Path]) -> None:
+    trials = runs[1].trials.set_index("student.width")
+    assert trials.loc[9, "status"] == "failed" and trials.loc[9, "error"]
+    assert trials.loc[9, "epochs"] == 0
