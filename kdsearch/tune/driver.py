@@ -237,11 +237,8 @@ class Driver:
         """Tell scheduler and proposer what the log knows, in its order."""
         history = self.store.history
         for trial_id, event in history.trials.items():
-            if (
-                self.scheduler is None
-                or event["purpose"] != "search"
-                or trial_id in history.running
-            ):
+            ended = trial_id not in history.running
+            if self.scheduler is None or event["purpose"] != "search" or not ended:
                 continue
             for epoch in history.epochs[trial_id]:
                 values = objective_values(self.objectives, event, epoch)
