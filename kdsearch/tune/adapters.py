@@ -135,8 +135,8 @@ def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) 
     """
     # So many trials may wait for a free worker: with fewer, Ray fills the slots one by one.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-    # Without its per-trial log files Ray warns of each, at the end.
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # Ray warns of log files that are not wanted, and shouts of rows that the log has as failed.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     callback = DriverCallback(driver, redraw)
     with _scratch() as scratch, _own_faults(), _own_signals():
         tune.Tuner(
