@@ -166,6 +166,14 @@ class BudgetConfig(Plain):
     hours: PositiveFloat | None = None
     epochs: Positive | None = None
 
+    def spent(self, trials: int, epochs: int, seconds: float) -> bool:
+        """Whether this much of a search is all that it allows."""
+        return (
+            (self.trials is not None and trials >= self.trials)
+            or (self.epochs is not None and epochs >= self.epochs)
+            or (self.hours is not None and seconds >= 3600 * self.hours)
+        )
+
 
 class ResourcesConfig(Plain):
     """What one trial takes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ class ImageData:
         _, channels, height, width = self.train.images.shape
         return channels, height, width
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A hash of pixels, labels and splits: equal data, equal id, wherever it came from."""
         digest = hashlib.sha256(self.name.encode())

@@ -94,14 +94,10 @@ class Driver:
 
     def budget_spent(self) -> bool:
         """Whether the budget allows no further start."""
-        budget, history = self.ground.config.fixed.budget, self.store.history
+        history = self.store.history
         started = sum(t["purpose"] == "search" for t in history.trials.values())
-        if budget.trials is not None and started >= budget.trials:
-            return True
-        if budget.epochs is not None and history.epoch_count >= budget.epochs:
-            return True
-        hours = (self.spent_before + time.monotonic() - self.started_at) / 3600
-        return budget.hours is not None and hours >= budget.hours
+        seconds = self.spent_before + time.monotonic() - self.started_at
+        return self.ground.config.fixed.budget.spent(started, history.epoch_count, seconds)
 
     @property
     def finished(self) -> bool:

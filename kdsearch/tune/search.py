@@ -164,15 +164,12 @@ def _run(
 
 
 def _finished(config: SearchConfig, store: ResultStore) -> bool:
-    budget, history = config.fixed.budget, store.history
+    history = store.history
     done = sum(row.purpose == "search" for row in history.rows)
     if not history.rows or any(t["purpose"] != "rerun" for t in history.running.values()):
         return False
-    return history.exhausted is not None or (
-        (budget.trials is not None and done >= budget.trials)
-        or (budget.epochs is not None and history.epoch_count >= budget.epochs)
-        or (budget.hours is not None and history.seconds >= 3600 * budget.hours)
-    )
+    spent = config.fixed.budget.spent(done, history.epoch_count, history.seconds)
+    return spent or history.exhausted is not None
 
 
 def _teachers(
