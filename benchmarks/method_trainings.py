@@ -25,7 +25,7 @@ from kdsearch.schemes.optimizer import build_optimizer
 from kdsearch.schemes.phases import phases
 from kdsearch.students import build_student, describe
 from kdsearch.teachers import FrozenTeacher, TeacherRecord, weights_from_bytes, weights_to_bytes
-from kdsearch.trial import Surroundings, build_terms, loss_context, run_trial
+from kdsearch.trial import Surroundings, build_terms, loss_context, train_to_end
 
 SETS: dict[str, dict[str, Any]] = {
     "fashion_mnist": {"name": "fashion_mnist"},
@@ -201,13 +201,9 @@ def spec_of(setting: Setting, job: Job) -> TrialSpec:
 
 def trained(spec: TrialSpec, around: Surroundings) -> tuple[nn.Module, bool]:
     """The network, and whether it stayed finite to its last epoch."""
-    training, losses = run_trial(spec, around), []
-    while True:
-        try:
-            losses.append(next(training).train_loss)
-        except StopIteration as stop:
-            whole = len(losses) == spec.plan.training.epochs
-            return stop.value, whole and all(map(math.isfinite, losses))
+    reports, module = train_to_end(spec, around)
+    whole = len(reports) == spec.plan.training.epochs
+    return module, whole and all(math.isfinite(report.train_loss) for report in reports)
 
 
 def test_accuracy(module: nn.Module, data: ImageData) -> float:

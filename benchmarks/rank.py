@@ -30,7 +30,7 @@ from kdsearch.schemes import evaluate, rung_epochs
 from kdsearch.space import SearchSpace
 from kdsearch.students import describe
 from kdsearch.teachers import TeacherRecord, compute_logits, weights_to_bytes
-from kdsearch.trial import Surroundings, run_trial
+from kdsearch.trial import Surroundings, run_trial, train_to_end
 
 GRACE, REDUCTION, TARGET = 1, 3, 0.9
 SPACE = SearchSpace(
@@ -89,15 +89,8 @@ def train_teacher(config: DataConfig) -> TeacherRecord:
         {"family": "resnet", "blocks": [1, 1, 1], "widths": [16, 32, 64]}, data.shape, 10
     )
     plan = Plan(data=config, student={}, training=TrainingConfig(epochs=8, lr_schedule="cosine"))
-    training = run_trial(
-        TrialSpec(plan=plan, architecture=architecture.to_json()), Surroundings(data)
-    )
-    while True:
-        try:
-            next(training)
-        except StopIteration as stop:
-            module = stop.value
-            break
+    spec = TrialSpec(plan=plan, architecture=architecture.to_json())
+    _, module = train_to_end(spec, Surroundings(data))
     batches = Batches(data, 1000)
     return TeacherRecord(
         "teacher",

@@ -169,60 +169,6 @@ class Plan(Plain):
         return bool(self.terms or self.measures or self.start.name != "scratch")
 
 
-class ObjectiveConfig(Plain):
-    """One objective of the front."""
-
-    name: Literal["validation_accuracy", "parameters", "macs", "size_bytes"]
-    direction: Literal["max", "min"]
-    scale: Literal["linear", "log"] = "linear"
-
-    @field_validator("direction")
-    @classmethod
-    def _known_direction(cls, value: str, info: Any) -> str:
-        wanted = "max" if info.data.get("name") == "validation_accuracy" else "min"
-        if value != wanted:
-            raise ValueError(f"{info.data.get('name')} is an objective to {wanted}")
-        return value
-
-
-class ProposerConfig(Plain):
-    """Who proposes assignments."""
-
-    name: str = "tpe"
-    repeats: bool = False  # whether an architecture may be proposed again
-
-
-class SchedulerConfig(Plain):
-    """Who ends trials early."""
-
-    name: Literal["asha", "none"] = "asha"
-    grace: Positive = 1  # epochs before the first decision
-    reduction: Annotated[int, Field(ge=2)] = 3  # one in so many goes on
-
-
-class BudgetConfig(Plain):
-    """When the search ends: whichever comes first."""
-
-    trials: Positive | None = None
-    hours: PositiveFloat | None = None
-    epochs: Positive | None = None
-
-    def spent(self, trials: int, epochs: int, seconds: float) -> bool:
-        """Whether this much of a search is all that it allows."""
-        return (
-            (self.trials is not None and trials >= self.trials)
-            or (self.epochs is not None and epochs >= self.epochs)
-            or (self.hours is not None and seconds >= 3600 * self.hours)
-        )
-
-
-class ResourcesConfig(Plain):
-    """What one trial takes."""
-
-    cpu: PositiveFloat = 1
-    gpu: Literal["auto"] | NonNegative = "auto"
-
-
 class TrialSpec(Plain):
     """Everything needed to run one trial again, alone.
 

@@ -7,23 +7,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, field_validator
-
-from kdsearch.config import (
-    BudgetConfig,
-    Name,
-    ObjectiveConfig,
-    Plain,
-    Plan,
-    PositiveFloat,
-    ProposerConfig,
-    ResourcesConfig,
-    SchedulerConfig,
-    Seed,
-)
+from kdsearch.config import Plan
 from kdsearch.errors import UserError
+from kdsearch.search_sections import Fixed
 from kdsearch.space import Assignment, Filled, SearchSpace
 from kdsearch.tree import edit_tree, plain_tree
 from kdsearch.validation import nearest, validate
@@ -33,32 +21,6 @@ HOLED = ("data", "teacher", "student", "start", "losses", "training")
 PLANNED = (*HOLED, "measures")  # what a plan holds: the space, and what is the same in all of it
 # One data set a search: rows of different data cannot stand on one front.
 DATA_HOLES = ("data.augment", "data.batch_size")
-
-Constrained = Literal["parameters", "macs", "size_bytes"]
-DEFAULT_OBJECTIVES = [
-    ObjectiveConfig(name="validation_accuracy", direction="max"),
-    ObjectiveConfig(name="parameters", direction="min", scale="log"),
-]
-
-
-class Fixed(Plain):
-    """The sections without holes: one value for the whole search."""
-
-    search: Name
-    objectives: list[ObjectiveConfig] = Field(default=DEFAULT_OBJECTIVES, min_length=1)
-    constraints: dict[Constrained, PositiveFloat] = Field(default={})
-    proposer: ProposerConfig = ProposerConfig()
-    scheduler: SchedulerConfig = SchedulerConfig()
-    budget: BudgetConfig
-    resources: ResourcesConfig = ResourcesConfig()
-    seed: Seed = 0
-
-    @field_validator("budget")
-    @classmethod
-    def _ends(cls, budget: BudgetConfig) -> BudgetConfig:
-        if not (budget.trials or budget.hours or budget.epochs):
-            raise ValueError("a budget needs trials, hours or epochs, so that the search ends")
-        return budget
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,16 @@ def run_trial(spec: TrialSpec, around: Surroundings) -> Training:
     return student.eval()
 
 
+def train_to_end(spec: TrialSpec, around: Surroundings) -> tuple[list[EpochReport], nn.Module]:
+    """All of `run_trial` at once: its reports, and the trained student."""
+    training, reports = run_trial(spec, around), []
+    while True:
+        try:
+            reports.append(next(training))
+        except StopIteration as stop:
+            return reports, stop.value
+
+
 def build_terms(configs: Sequence[LossConfig | None], context: LossContext) -> list[Term]:
     """The loss terms, wired to the two networks; adapters land on torch's default device.
 

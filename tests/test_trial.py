@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +14,11 @@ from kdsearch.config import Plan, TrialSpec, validate
 from kdsearch.data import Batches, ImageData, load_data
 from kdsearch.errors import UserError
 from kdsearch.losses.logits import Logits
-from kdsearch.results.records import EpochReport
 from kdsearch.schemes import evaluate
 from kdsearch.students import describe
 from kdsearch.teachers import TeacherRecord, compute_logits, weights_to_bytes
-from kdsearch.trial import Surroundings, run_trial
+from kdsearch.trial import Surroundings, run_trial, train_to_end
+from tests.reports import told
 
 KD = {"method": "kd", "weight": 1.0, "temperature": 2.0}
 AT = {"method": "at", "weight": 100.0}
@@ -41,7 +41,7 @@ def data() -> ImageData:
 def teacher(data: ImageData) -> TeacherRecord:
     """Trained by labels for fifteen epochs: far better than chance."""
     spec = made_spec(student={"family": "resnet", "blocks": [1, 1], "widths": [8, 16]}, epochs=15)
-    _, module = run(spec, Surroundings(data))
+    _, module = train_to_end(spec, Surroundings(data))
     logits = compute_logits(module, Batches(data, 100).evaluation("train")).numpy()
     return TeacherRecord("t", spec.architecture, weights_to_bytes(module), logits, 0.5, 1.0)
 
@@ -71,21 +71,6 @@ def made_spec(
     )
 
 
-def run(spec: TrialSpec, around: Surroundings) -> tuple[list[EpochReport], torch.nn.Module]:
-    training = run_trial(spec, around)
-    reports = []
-    while True:
-        try:
-            reports.append(next(training))
-        except StopIteration as stop:
-            return reports, stop.value
-
-
-def told(reports: list[EpochReport]) -> list[dict[str, Any]]:
-    """All of the reports but the wall time."""
-    return [{**asdict(report), "seconds": 0.0} for report in reports]
-
-
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -100,10 +85,10 @@ def test_the_spec_decides_the_reports(
 ) -> None:
     around = Surroundings(data, teacher)
     spec = made_spec(losses, augment=augment)
-    first, student = run(spec, around)
+    first, student = train_to_end(spec, around)
     torch.manual_seed(99)  # whatever happened in between
     torch.rand(5)
-    second, again = run(spec, around)
+    second, again = train_to_end(spec, around)
     assert told(first) == told(second)
     weights = zip(student.state_dict().values(), again.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
@@ -111,18 +96,18 @@ def test_the_spec_decides_the_reports(
 
 def test_another_seed_is_another_trial(data: ImageData, teacher: TeacherRecord) -> None:
     around = Surroundings(data, teacher)
-    first, second = (run(made_spec([KD], seed=s), around)[0] for s in (0, 1))
+    first, second = (train_to_end(made_spec([KD], seed=s), around)[0] for s in (0, 1))
     assert first[0].train_loss != second[0].train_loss
 
 
 def test_a_spec_from_json_is_the_same_trial(data: ImageData, teacher: TeacherRecord) -> None:
     spec, around = made_spec([KD]), Surroundings(data, teacher)
     again = TrialSpec.model_validate_json(spec.model_dump_json())
-    assert told(run(spec, around)[0]) == told(run(again, around)[0])
+    assert told(train_to_end(spec, around)[0]) == told(train_to_end(again, around)[0])
 
 
 def test_the_student_comes_back_as_its_last_report_says(data: ImageData) -> None:
-    reports, student = run(made_spec(), Surroundings(data))
+    reports, student = train_to_end(made_spec(), Surroundings(data))
     assert not student.training
     accuracy, loss = evaluate(student, Batches(data, 32).validation())
     assert (reports[-1].validation_accuracy, reports[-1].validation_loss) == (accuracy, loss)
@@ -133,7 +118,7 @@ def test_a_student_learns_from_its_teacher(
     data: ImageData, teacher: TeacherRecord, label_weight: float
 ) -> None:
     spec = made_spec([KD], epochs=12, label_weight=label_weight)
-    reports, _ = run(spec, Surroundings(data, teacher))
+    reports, _ = train_to_end(spec, Surroundings(data, teacher))
     assert reports[-1].terms["kd"] < 0.7 * reports[0].terms["kd"]
     assert reports[-1].validation_accuracy > 0.3  # of ten classes
 
@@ -141,7 +126,7 @@ def test_a_student_learns_from_its_teacher(
 def test_the_record_of_a_teacher_does_not_change(data: ImageData, teacher: TeacherRecord) -> None:
     assert teacher.logits is not None
     weights, logits = bytes(teacher.weights), teacher.logits.copy()
-    run(made_spec([KD, AT]), Surroundings(data, teacher))
+    train_to_end(made_spec([KD, AT]), Surroundings(data, teacher))
     assert teacher.weights == weights and (teacher.logits == logits).all()
 
 
@@ -149,8 +134,8 @@ def test_a_cached_teacher_says_what_the_frozen_one_does(
     data: ImageData, teacher: TeacherRecord
 ) -> None:
     spec = made_spec([KD], epochs=1)
-    (cached,), _ = run(spec, Surroundings(data, teacher))
-    (frozen,), _ = run(spec, Surroundings(data, replace(teacher, logits=None)))
+    (cached,), _ = train_to_end(spec, Surroundings(data, teacher))
+    (frozen,), _ = train_to_end(spec, Surroundings(data, replace(teacher, logits=None)))
     assert cached.train_loss == pytest.approx(frozen.train_loss, rel=1e-4)
     assert cached.terms == pytest.approx(frozen.terms, rel=1e-4)
     assert cached.validation_loss == pytest.approx(frozen.validation_loss, rel=1e-2)
@@ -161,23 +146,25 @@ def test_written_logits_are_not_used_where_inputs_change(
 ) -> None:
     assert teacher.logits is not None
     wrong = Surroundings(data, replace(teacher, logits=teacher.logits * math.nan))
-    (report,), _ = run(made_spec([KD], augment="crop", epochs=1), wrong)
+    (report,), _ = train_to_end(made_spec([KD], augment="crop", epochs=1), wrong)
     assert math.isfinite(report.train_loss)
-    (report,), _ = run(made_spec([KD, AT], epochs=1), wrong)  # features are not written down
+    (report,), _ = train_to_end(
+        made_spec([KD, AT], epochs=1), wrong
+    )  # features are not written down
     assert math.isfinite(report.train_loss)
-    (report,), _ = run(made_spec([KD], epochs=1), wrong)
+    (report,), _ = train_to_end(made_spec([KD], epochs=1), wrong)
     assert not math.isfinite(report.train_loss)
 
 
 def test_a_rate_beyond_all_bounds_ends_the_training(data: ImageData) -> None:
-    reports, _ = run(made_spec(epochs=5, lr=1e30, clip=None), Surroundings(data))
+    reports, _ = train_to_end(made_spec(epochs=5, lr=1e30, clip=None), Surroundings(data))
     assert len(reports) < 5
     assert not math.isfinite(reports[-1].train_loss + reports[-1].validation_loss)
 
 
 def test_stop_epoch_is_the_start_of_the_whole(data: ImageData) -> None:
     around = Surroundings(data)
-    whole, part = (run(made_spec(epochs=3, stop_epoch=s), around)[0] for s in (None, 2))
+    whole, part = (train_to_end(made_spec(epochs=3, stop_epoch=s), around)[0] for s in (None, 2))
     assert told(part) == told(whole[:2])
 
 
@@ -191,7 +178,7 @@ def test_terms_are_called_by_their_method(data: ImageData, teacher: TeacherRecor
     mine = {"method": f"{__name__}:my_loss", "weight": 1.0}
     label = {"method": f"{__name__}:label", "weight": 1.0}
     spec = made_spec([KD, mine, KD, mine, label, KD], epochs=1)
-    (report,), _ = run(spec, Surroundings(data, teacher))
+    (report,), _ = train_to_end(spec, Surroundings(data, teacher))
     names = ["kd", "my_loss", "kd_2", "my_loss_2", "label_2", "kd_3"]
     assert list(report.terms) == ["label", *names]
 

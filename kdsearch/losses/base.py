@@ -128,6 +128,13 @@ class DistillationLoss(nn.Module):
         raise NotImplementedError
 
 
+def pooled_pair(student: Outputs, teacher: Outputs) -> tuple[Tensor, Tensor]:
+    """The pooled vectors of both networks in full precision; no gradient reaches the teacher."""
+    if student.pooled is None or teacher.pooled is None:
+        raise ValueError("prepare(context) comes before the first forward")
+    return full_precision(student.pooled), full_precision(teacher.pooled.detach())
+
+
 def full_precision(tensor: Tensor) -> Tensor:
     """The tensor in float32 where it is in half precision, and as it is otherwise.
 

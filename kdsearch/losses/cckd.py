@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdsearch.data.images import Batch
-from kdsearch.losses.base import DistillationLoss, LossContext, full_precision
+from kdsearch.losses.base import DistillationLoss, LossContext, pooled_pair
 from kdsearch.losses.bounds import at_least, check_samples, positive
 from kdsearch.losses.unit import unit
 from kdsearch.students.outputs import Outputs
@@ -104,8 +104,6 @@ class CCKD(DistillationLoss):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """See `cckd_loss`; never in half precision."""
-        if student.pooled is None or teacher.pooled is None:
-            raise ValueError("prepare(context) comes before the first forward")
-        source, target = full_precision(student.pooled), full_precision(teacher.pooled)
+        source, target = pooled_pair(student, teacher)
         with torch.autocast(source.device.type, enabled=False):
             return cckd_loss(source, target, self.kernel, self.gamma, self.order)

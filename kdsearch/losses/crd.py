@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kdsearch.data.images import Batch
 from kdsearch.errors import UserError
-from kdsearch.losses.base import DistillationLoss, LossContext, full_precision
+from kdsearch.losses.base import DistillationLoss, LossContext, pooled_pair
 from kdsearch.losses.bounds import at_least, check_samples, positive
 from kdsearch.losses.memory import Bank, Pair, Queue
 from kdsearch.losses.unit import unit
@@ -123,9 +123,9 @@ class CRD(DistillationLoss):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """`nce_loss` of either network against the other; the memory changes in train mode."""
-        if self.memory is None or student.pooled is None or teacher.pooled is None:
+        if self.memory is None:
             raise ValueError("prepare(context) comes before the first forward")
-        source, target = full_precision(student.pooled), full_precision(teacher.pooled.detach())
+        source, target = pooled_pair(student, teacher)
         with torch.autocast(source.device.type, enabled=False):
             vectors = (
                 unit(self.embed["student"](source), dim=1),

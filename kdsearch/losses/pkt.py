@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdsearch.data.images import Batch
-from kdsearch.losses.base import DistillationLoss, LossContext, full_precision
+from kdsearch.losses.base import DistillationLoss, LossContext, pooled_pair
 from kdsearch.losses.bounds import check_samples
 from kdsearch.losses.unit import directed
 from kdsearch.students.outputs import Outputs
@@ -82,8 +82,6 @@ class PKT(DistillationLoss):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """See `pkt_loss`; never in half precision."""
-        if student.pooled is None or teacher.pooled is None:
-            raise ValueError("prepare(context) comes before the first forward")
-        source, target = full_precision(student.pooled), full_precision(teacher.pooled)
+        source, target = pooled_pair(student, teacher)
         with torch.autocast(source.device.type, enabled=False):
             return pkt_loss(source, target, self.form)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdsearch.data.images import Batch
-from kdsearch.losses.base import DistillationLoss, LossContext, full_precision
+from kdsearch.losses.base import DistillationLoss, LossContext, pooled_pair
 from kdsearch.losses.bounds import check_samples, check_weights
 from kdsearch.losses.unit import directed, rounding, unit
 from kdsearch.students.outputs import Outputs
@@ -76,9 +76,7 @@ class RKD(DistillationLoss):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """``distance * distance_loss + angle * angle_loss``, never in half precision."""
-        if student.pooled is None or teacher.pooled is None:
-            raise ValueError("prepare(context) comes before the first forward")
-        source, target = full_precision(student.pooled), full_precision(teacher.pooled)
+        source, target = pooled_pair(student, teacher)
         with torch.autocast(source.device.type, enabled=False):
             loss = source.new_zeros(())
             if self.distance:

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdsearch.data.images import Batch
-from kdsearch.losses.base import DistillationLoss, full_precision
-from kdsearch.losses.bounds import positive
+from kdsearch.losses.base import full_precision
+from kdsearch.losses.kd import KD
 from kdsearch.students.outputs import Outputs
 
 
@@ -25,7 +25,7 @@ def soft_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(student / temperature, targets) * temperature**2
 
 
-class Soft(DistillationLoss):
+class Soft(KD):
     """Soft targets as regulariser (Hinton, Vinyals & Dean, 2015, arXiv:1503.02531, section 6).
 
     Equation: ``-T^2 x sum_k p_t log p_s`` with ``p = softmax(z / T)``, a mean over samples.
@@ -47,10 +47,6 @@ class Soft(DistillationLoss):
     temperature : float
         Above 0; the same for both networks.
     """
-
-    def __init__(self, temperature: float = 4.0) -> None:
-        super().__init__()
-        self.temperature = positive("temperature", temperature, start=4)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """See `soft_loss`."""

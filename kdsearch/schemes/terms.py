@@ -46,7 +46,7 @@ class Term:
     final: float = 1.0
     stop_epoch: int | None = None
     found: Tensor | None = None
-    _ratios: list[Tensor] = field(default_factory=list)
+    _ratios: list[Tensor] = field(default_factory=list, init=False)
 
     def share(self, progress: float, epochs: int) -> float:
         """What the schedule leaves of the factor after `progress` epochs of `epochs`."""

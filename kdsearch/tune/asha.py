@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kdsearch.config import ObjectiveConfig
 from kdsearch.results.pareto import fronts
+from kdsearch.search_sections import ObjectiveConfig
 
 
 class Asha:

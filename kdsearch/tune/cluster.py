@@ -21,9 +21,9 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 
 import kdsearch
-from kdsearch.config import ResourcesConfig
 from kdsearch.errors import UserError
 from kdsearch.search_config import SearchConfig
+from kdsearch.search_sections import ResourcesConfig
 
 
 def start(config: SearchConfig, address: str | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -174,7 +174,7 @@ class Driver:
 
     # Inside
 
-    def _judge(self, scheduler: Scheduler, trial: Mapping[str, Any], epoch: dict[str, Any]) -> bool:
+    def _judge(self, scheduler: Scheduler, trial: dict[str, Any], epoch: dict[str, Any]) -> bool:
         """Whether the trial goes on; in pre-training it does, for it has no accuracy yet.
 
         Epochs of the student's own training are what is compared: a method that pre-trains would be
@@ -184,7 +184,7 @@ class Driver:
             return True
         before = self.store.history.epochs[trial["trial_id"]]
         own = epoch["epoch"] - sum(e.get("stage") is not None for e in before)
-        values = objective_values(self.objectives, dict(trial), epoch)
+        values = objective_values(self.objectives, trial, epoch)
         return scheduler.report(trial["trial_id"], own, values)
 
     def _pause(self) -> dict[str, Any]:

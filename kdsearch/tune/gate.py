@@ -9,7 +9,7 @@ from typing import Any
 
 from kdsearch.architecture import Architecture
 from kdsearch.check import violation
-from kdsearch.config import SchedulerConfig, TrialSpec
+from kdsearch.config import TrialSpec
 from kdsearch.cost import cost
 from kdsearch.data import ImageData
 from kdsearch.data.source import Description
@@ -19,6 +19,7 @@ from kdsearch.proposers.base import Fate
 from kdsearch.results.records import Purpose
 from kdsearch.schemes import rung_epochs
 from kdsearch.search_config import SearchConfig
+from kdsearch.search_sections import SchedulerConfig
 from kdsearch.space import Assignment
 from kdsearch.wiring import check_plan
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdsearch.config import ObjectiveConfig
 from kdsearch.errors import UserError
 from kdsearch.results.pareto import pareto_front
 from kdsearch.results.store import ResultStore
+from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.student_folder import StudentCard, write_student
 from kdsearch.tune.gate import Ground
 from kdsearch.tune.observe import directions

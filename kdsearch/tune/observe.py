@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdsearch.config import ObjectiveConfig
 from kdsearch.proposers import Observation
 from kdsearch.results.log import Event, History
+from kdsearch.search_sections import ObjectiveConfig
 
 
 def directions(objectives: Sequence[ObjectiveConfig]) -> list[tuple[str, str]]:

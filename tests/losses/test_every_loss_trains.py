@@ -6,15 +6,13 @@ import inspect
 from typing import Any
 
 import pytest
-import torch
 
 from kdsearch.config import DataConfig, Plan, TrialSpec, validate
 from kdsearch.data import load_data
 from kdsearch.losses import LOSSES
-from kdsearch.results.records import EpochReport
 from kdsearch.students import describe
 from kdsearch.teachers import TeacherRecord, weights_to_bytes
-from kdsearch.trial import Surroundings, run_trial
+from kdsearch.trial import Surroundings, train_to_end
 from tests.cases import LOSS_CASES
 
 EPOCHS = 4
@@ -39,20 +37,11 @@ def spec(student: dict[str, Any], losses: list[dict[str, Any]], **training: Any)
     return TrialSpec(plan=plan, architecture=describe(student, (1, 8, 8), 10).to_json())
 
 
-def train(spec: TrialSpec, around: Surroundings) -> tuple[list[EpochReport], torch.nn.Module]:
-    training, reports = run_trial(spec, around), []
-    while True:
-        try:
-            reports.append(next(training))
-        except StopIteration as stop:
-            return reports, stop.value
-
-
 @pytest.fixture(scope="module")
 def around() -> Surroundings:
     data = load_data(DATA)
     taught = spec(TEACHER, [], epochs=12)
-    _, module = train(taught, Surroundings(data))
+    _, module = train_to_end(taught, Surroundings(data))
     record = TeacherRecord("t", taught.architecture, weights_to_bytes(module), None, 0.5, 1.0)
     return Surroundings(data, record)
 
@@ -73,7 +62,7 @@ def term_of(method: str) -> dict[str, Any]:
 @pytest.mark.parametrize("student", STUDENTS)
 @pytest.mark.parametrize("method", LOSSES)
 def test_the_loss_falls_on_real_data(method: str, student: str, around: Surroundings) -> None:
-    reports, module = train(spec(STUDENTS[student], [term_of(method)]), around)
+    reports, module = train_to_end(spec(STUDENTS[student], [term_of(method)]), around)
     assert [r.epoch for r in reports] == list(range(1, EPOCHS + 1))
     own = [r.terms[method] for r in reports if r.stage is None]
     assert own[-1] < own[0]
@@ -85,6 +74,6 @@ def test_every_loss_can_stand_beside_another(around: Surroundings) -> None:
     """All at once: names of columns, stages and taps do not get into each other's way."""
     terms = [{**term_of(method), "scale": 0.05} for method in LOSSES]
     staged = sum("pretrain_epochs" in term for term in terms)
-    reports, _ = train(spec(STUDENTS["resnet"], terms, epochs=staged + 1), around)
+    reports, _ = train_to_end(spec(STUDENTS["resnet"], terms, epochs=staged + 1), around)
     assert [r.stage is not None for r in reports] == [True] * staged + [False]
     assert list(reports[-1].terms) == ["label", *LOSSES]

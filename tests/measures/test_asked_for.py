@@ -10,18 +10,14 @@ import pytest
 
 from kdsearch.check import check_search
 from kdsearch.config import TrialSpec
-from kdsearch.data import load_data
 from kdsearch.measures import MEASURES
 from kdsearch.results.store import ResultStore, read_epochs, read_trials
 from kdsearch.search_config import load_config
-from kdsearch.students import describe
 from kdsearch.tune.baseline import baseline_trials
-from kdsearch.tune.gate import Ground, Taught
 from kdsearch.tune.rerun import rerun_trial
-from kdsearch.tune.teachers import prepare_teacher
 from tests.results.made import CONFIG, end, epoch, header, trial
 from tests.searches import fault, tree
-from tests.tune.made import DISTILLED, Listed, made_driver, really
+from tests.tune.made import DISTILLED, Listed, ground_here, made_driver, really
 
 ASKED = ["agreement", "mutual_information"]
 
@@ -112,19 +108,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {**DISTILLED, "data": {**DISTILLED["data"], "augment": "crop"}, "measures": ASKED},
         ["losses=[]"],
     )
-    plan = next(iter(config.plans()))[1]
-    section, data = plan.teacher, load_data(plan.data, config.base)
-    assert section is not None
-    architecture = describe(section.architecture, data.shape, len(data.classes))
-    teacher = prepare_teacher(
-        section, architecture, plan.data, data, results / "teachers", config.base, lambda *_: None
-    )
+    ground, teacher = ground_here(config, results)
     with made_driver(results / "here", config, Listed([4, 6]), scheduled=False) as driver:
-        taught = Taught(teacher.identity, teacher.validation_accuracy)
-        driver.ground = Ground(config, data, data.id, {section.model_dump_json(): taught})
-        really(driver, data, teacher)
+        driver.ground = ground
+        really(driver, ground.data, teacher)
         driver.enqueue(baseline_trials(driver, seeds=1))
-        really(driver, data, teacher)
+        really(driver, ground.data, teacher)
     return results / "here"
 
 

@@ -26,7 +26,7 @@ from kdsearch.results.records import EpochReport
 from kdsearch.results.tables import EPOCH_COLUMNS, TRIAL_COLUMNS
 from kdsearch.students import build_student, describe
 from kdsearch.teachers import TeacherRecord, compute_logits, weights_to_bytes
-from kdsearch.trial import Surroundings, run_trial
+from kdsearch.trial import Surroundings, run_trial, train_to_end
 
 SMALL = {"family": "resnet", "blocks": [1, 1], "widths": [4, 8]}
 LARGE = {"family": "resnet", "blocks": [1, 1], "widths": [8, 16]}
@@ -153,17 +153,11 @@ def test_it_is_measured_where_it_may_end(
 def test_the_last_reading_is_of_the_student_that_comes_back(
     data: ImageData, teacher: TeacherRecord
 ) -> None:
-    training = run_trial(spec_of(["agreement"], [KD]), Surroundings(data, teacher))
-    report = None
-    while True:
-        try:
-            report = next(training)
-        except StopIteration as stop:
-            student = stop.value
-            break
+    spec = spec_of(["agreement"], [KD])
+    reports, student = train_to_end(spec, Surroundings(data, teacher))
     module = build_student(describe(LARGE, data.shape, 10), seed=1)
     s, t = (compute_logits(net, Batches(data, 9).validation()) for net in (student, module))
-    assert report is not None and report.measures == {"agreement": agreement(s, t).item()}
+    assert reports[-1].measures == {"agreement": agreement(s, t).item()}
 
 
 def test_without_a_teacher_is_a_fault(data: ImageData) -> None:

@@ -17,7 +17,7 @@ from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, load_config
 from kdsearch.students import describe
 from kdsearch.teachers import TeacherRecord, weights_to_bytes
-from kdsearch.trial import Surroundings, run_trial
+from kdsearch.trial import Surroundings, train_to_end
 from kdsearch.tune.asha import Asha
 from kdsearch.tune.driver import Driver, Launch
 from kdsearch.tune.gate import Ground, Taught
@@ -164,14 +164,10 @@ def rows(store: ResultStore) -> list[str]:
 def really(driver: Driver, data: ImageData, teacher: TeacherRecord | None = None) -> None:
     """Run all that the driver gives by `run_trial`, in this process."""
     while isinstance(launch := driver.next(), Launch):
-        training = run_trial(launch.spec, Surroundings(data, teacher))
-        while True:
-            try:
-                driver.report(launch.trial_id, next(training))
-            except StopIteration as stop:
-                weights = weights_to_bytes(stop.value)
-                driver.end(launch.trial_id, "complete", weights=weights)
-                break
+        reports, student = train_to_end(launch.spec, Surroundings(data, teacher))
+        for report in reports:
+            driver.report(launch.trial_id, report)
+        driver.end(launch.trial_id, "complete", weights=weights_to_bytes(student))
 
 
 DISTILLED = {
@@ -186,9 +182,8 @@ DISTILLED = {
 }
 
 
-def distilled_here(results: Path) -> Path:
-    """A finished search of two distillations on digits, trained in this process; its folder."""
-    config = load_config(DISTILLED)
+def ground_here(config: SearchConfig, results: Path) -> tuple[Ground, TeacherRecord]:
+    """The ground of a search with one teacher, which is trained in this process."""
     plan = next(iter(config.plans()))[1]
     section, data = plan.teacher, load_data(plan.data, config.base)
     assert section is not None
@@ -196,8 +191,15 @@ def distilled_here(results: Path) -> Path:
     teacher = prepare_teacher(
         section, architecture, plan.data, data, results / "teachers", config.base, lambda *_: None
     )
+    taught = Taught(teacher.identity, teacher.validation_accuracy)
+    return Ground(config, data, data.id, {section.model_dump_json(): taught}), teacher
+
+
+def distilled_here(results: Path) -> Path:
+    """A finished search of two distillations on digits, trained in this process; its folder."""
+    config = load_config(DISTILLED)
+    ground, teacher = ground_here(config, results)
     with made_driver(results / "here", config, Listed([4, 6]), scheduled=False) as driver:
-        taught = Taught(teacher.identity, teacher.validation_accuracy)
-        driver.ground = Ground(config, data, data.id, {section.model_dump_json(): taught})
-        really(driver, data, teacher)
+        driver.ground = ground
+        really(driver, ground.data, teacher)
     return results / "here"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from kdsearch.config import ObjectiveConfig
 from kdsearch.schemes import rung_epochs
+from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.tune.asha import Asha, epsilon_net
 
 ACCURACY = ObjectiveConfig(name="validation_accuracy", direction="max")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kdsearch.config import ResourcesConfig
 from kdsearch.errors import UserError
+from kdsearch.search_sections import ResourcesConfig
 from kdsearch.tune import cluster
 from tests.tune.made import made_config
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kdsearch.config import ObjectiveConfig
 from kdsearch.results.history import fold
+from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.tune.observe import directions, objective_values, observation
 from tests.results.made import epoch, story, trial
 

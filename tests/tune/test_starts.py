@@ -8,16 +8,13 @@ from typing import Any
 import pytest
 
 from kdsearch.config import TrialSpec
-from kdsearch.data import load_data
 from kdsearch.proposers import Proposal
 from kdsearch.results.store import read_epochs, read_trials
-from kdsearch.search_config import SearchConfig, load_config
-from kdsearch.students import describe
+from kdsearch.search_config import load_config
 from kdsearch.tune.baseline import baseline_trials
-from kdsearch.tune.gate import Ground, Taught, gate
+from kdsearch.tune.gate import gate
 from kdsearch.tune.rerun import rerun_trial
-from kdsearch.tune.teachers import prepare_teacher
-from tests.tune.made import Listed, made_driver, really
+from tests.tune.made import Listed, ground_here, made_driver, really
 
 TREE: dict[str, Any] = {
     "search": "here",
@@ -53,22 +50,10 @@ class Given(Listed):
         return Proposal(PROPOSALS[int(trial_id)])
 
 
-def ground_of(config: SearchConfig, results: Path) -> tuple[Ground, Any]:
-    plan = next(iter(config.plans()))[1]
-    section, data = plan.teacher, load_data(plan.data, config.base)
-    assert section is not None
-    shape = describe(section.architecture, data.shape, len(data.classes))
-    teacher = prepare_teacher(
-        section, shape, plan.data, data, results / "teachers", config.base, lambda *_: None
-    )
-    taught = Taught(teacher.identity, teacher.validation_accuracy)
-    return Ground(config, data, data.id, {section.model_dump_json(): taught}), teacher
-
-
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results, config = tmp_path_factory.mktemp("results"), load_config(TREE)
-    ground, teacher = ground_of(config, results)
+    ground, teacher = ground_here(config, results)
     with made_driver(results / "here", config, Given([]), scheduled=False) as driver:
         driver.ground = ground
         really(driver, ground.data, teacher)
@@ -95,7 +80,7 @@ def test_a_fused_row_runs_again_to_the_last_digit(searched: Path) -> None:
 
 
 def test_only_a_row_that_asks_for_its_teacher_is_given_one(searched: Path) -> None:
-    ground, teacher = ground_of(load_config(TREE), searched.parent)
+    ground, teacher = ground_here(load_config(TREE), searched.parent)
     for assignment, wanted in zip(PROPOSALS, (teacher.identity, None), strict=True):
         event, _ = gate(ground, set(), "00000", Proposal(assignment))
         assert event is not None
@@ -105,7 +90,7 @@ def test_only_a_row_that_asks_for_its_teacher_is_given_one(searched: Path) -> No
 def test_a_baseline_owes_its_teacher_nothing(searched: Path) -> None:
     config = load_config(TREE)
     with made_driver(searched, config, None) as driver:
-        driver.ground, _ = ground_of(config, searched.parent)
+        driver.ground, _ = ground_here(config, searched.parent)
         trials = baseline_trials(driver, 1)
     again = {t["purpose"]: t["spec"] for t in trials if t["parent_id"] == "00000"}
     assert again["finish"]["plan"]["start"]["name"] == "fuse" and again["finish"]["teacher_id"]
