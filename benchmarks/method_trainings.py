@@ -52,6 +52,7 @@ class Setting:
     batch_size: int
     lr: float
     weights: str  # default: the card's. auto: found on the first steps, where the term is joint
+    scale: float = 1.0  # factor of the weight
 
     def data_config(self, name: str, images: int) -> DataConfig:
         every = round(images / (1 - VALIDATION))
@@ -67,6 +68,7 @@ class Setting:
         term: dict[str, Any] = {
             "method": method,
             "weight": "auto" if found else card.default_weight,
+            "scale": self.scale,
         }
         if card.extras.stages:
             term["pretrain_epochs"] = max(1, self.epochs // PRETRAINING)

@@ -43,7 +43,7 @@ def main() -> int:
     args = arguments()
     setting = Setting(
         args.root, args.images, 4 * args.images, args.epochs, args.teacher_epochs,
-        args.batch_size, args.lr, args.weights,
+        args.batch_size, args.lr, args.weights, args.scale,
     )  # fmt: skip
     started, methods = time.perf_counter(), [NONE, *args.methods]
     jobs = [Job(s, m, seed) for seed in range(args.seeds) for m in methods for s in args.sets]
@@ -70,6 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--weights", choices=["default", "auto"], default="default")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor of every weight")
     parser.add_argument("--methods", nargs="+", choices=list(LOSSES), default=list(LOSSES))
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--processes", type=int, default=2)
