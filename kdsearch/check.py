@@ -14,7 +14,7 @@ from kdsearch.cost import Cost, cost
 from kdsearch.data import describe_data
 from kdsearch.data.source import Description
 from kdsearch.errors import UserError
-from kdsearch.proposers import check_proposer
+from kdsearch.proposers import build_proposer
 from kdsearch.search_config import SearchConfig
 from kdsearch.space import Filled
 from kdsearch.students import build_student, family_of
@@ -72,7 +72,8 @@ def check_search(config: SearchConfig) -> Summary:
 
 
 def _check(config: SearchConfig) -> Summary:
-    check_proposer(config.fixed.proposer.name)
+    fixed = config.fixed
+    build_proposer(fixed.proposer.name, config.space, fixed.objectives, fixed.seed)
     plans = list(config.plans())
     outline = _outline(plans[0][1], config.base)
     teachers = [(t, a, cost(a)) for t, a in list_teachers(config, outline)]

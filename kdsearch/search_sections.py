@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -15,6 +16,9 @@ class ObjectiveConfig(Plain):
     name: Literal["validation_accuracy", "parameters", "macs", "size_bytes"]
     direction: Literal["max", "min"]
     scale: Literal["linear", "log"] = "linear"
+    # What is noise: no trial is stopped for being worse by less. None: a point of accuracy, and
+    # nothing of what is the same at every measurement.
+    slack: NonNegative | None = None
 
     @field_validator("direction")
     @classmethod
@@ -24,11 +28,19 @@ class ObjectiveConfig(Plain):
             raise ValueError(f"{info.data.get('name')} is an objective to {wanted}")
         return value
 
+    def lowered(self, value: float) -> float:
+        """The value as one to be minimised, on the objective's scale; what is no number, as inf."""
+        if not math.isfinite(value):
+            return math.inf
+        scaled = math.log(max(value, 1e-12)) if self.scale == "log" else value
+        return -scaled if self.direction == "max" else scaled
+
 
 class ProposerConfig(Plain):
     """Who proposes assignments."""
 
     name: str = "tpe"
+    members: list[str] = Field(default=[])  # of a portfolio
     repeats: bool = False  # whether an architecture may be proposed again
 
 
@@ -38,6 +50,9 @@ class SchedulerConfig(Plain):
     name: Literal["asha", "none"] = "asha"
     grace: Positive = 1  # epochs before the first decision
     reduction: Annotated[int, Field(ge=2)] = 3  # one in so many goes on
+    # stopping: a trial goes on or ends for good. promoting: it waits until it is among the best.
+    form: Literal["stopping", "promoting"] = "stopping"
+    brackets: Annotated[int, Field(ge=1, le=8)] = 1  # the n-th begins to decide n - 1 rungs later
 
 
 class BudgetConfig(Plain):

@@ -8,28 +8,30 @@ from collections.abc import Sequence
 from kdsearch.config import nearest
 from kdsearch.errors import UserError
 from kdsearch.proposers.base import Done, Observation, Proposal, Proposer, Wait
+from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.space import SearchSpace
 
 # Named, not imported: Optuna's half second is paid by those who use it.
 PROPOSERS: dict[str, str] = {
+    "grid": "kdsearch.proposers.grid:GridProposer",
     "random": "kdsearch.proposers.random:RandomProposer",
     "tpe": "kdsearch.proposers.optuna:TPEProposer",
 }
 
 
 def build_proposer(
-    name: str, space: SearchSpace, directions: Sequence[str], seed: int = 0
+    name: str, space: SearchSpace, objectives: Sequence[ObjectiveConfig], seed: int = 0
 ) -> Proposer:
     """The proposer of a row of `PROPOSERS`.
 
     Raises
     ------
     UserError
-        No such row.
+        No such row, or a space that it cannot propose from.
     """
     check_proposer(name)
     module, _, attribute = PROPOSERS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)(space, directions, seed)
+    return getattr(importlib.import_module(module), attribute)(space, objectives, seed)
 
 
 def check_proposer(name: str) -> None:

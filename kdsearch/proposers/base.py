@@ -20,10 +20,13 @@ class Proposal:
         A value for every hole that the choices lead to.
     parent_id : str or None
         The trial or teacher that it was derived from.
+    proposer : str or None
+        Whose idea it was; None: the search's one proposer.
     """
 
     assignment: Assignment
     parent_id: str | None = None
+    proposer: str | None = None
 
 
 class Wait:
@@ -50,6 +53,9 @@ class Observation:
         epoch ended.
     history : tuple of (int, tuple of float)
         Epoch and objectives, of every epoch.
+    violations : tuple of float
+        By how much each constraint is broken, in the config's order, as ``value / bound - 1``: at
+        most 0 where it is met. Empty where there is none, or no network to be priced.
     """
 
     trial_id: str
@@ -57,6 +63,7 @@ class Observation:
     fate: Fate
     values: tuple[float, ...] | None = None
     history: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    violations: tuple[float, ...] = ()
 
 
 class Proposer(Protocol):

@@ -21,6 +21,7 @@ from optuna.trial import TrialState, create_trial
 
 from kdsearch.domains import Choice, Domain, Float, Int, Scalar
 from kdsearch.proposers.base import Observation, Proposal
+from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.space import SearchSpace
 
 STARTUP = 10  # random trials before the model speaks: Optuna's default
@@ -43,14 +44,15 @@ class TPEProposer:
     Parameters
     ----------
     space : SearchSpace
-    directions : sequence of str
-        ``max`` or ``min``, one an objective.
+    objectives : sequence of ObjectiveConfig
     seed : int
     """
 
-    def __init__(self, space: SearchSpace, directions: Sequence[str], seed: int = 0) -> None:
+    def __init__(
+        self, space: SearchSpace, objectives: Sequence[ObjectiveConfig], seed: int = 0
+    ) -> None:
         self.space, self.seed = space, seed
-        self.study = new_study(directions, _sampler(seed))
+        self.study = new_study([o.direction for o in objectives], _sampler(seed))
         self._asked: dict[str, optuna.Trial] = {}
         self._replayed = 0
 
@@ -108,8 +110,7 @@ def new_study(
 
 def export_study(
     space: SearchSpace,
-    directions: Sequence[str],
-    names: Sequence[str],
+    objectives: Sequence[ObjectiveConfig],
     observations: Iterable[Observation],
     storage: str,
     name: str,
@@ -131,10 +132,10 @@ def export_study(
     logging.getLogger("optuna").setLevel(logging.WARNING)
     if name in optuna.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)
-    study = new_study(directions, storage=storage, name=name)
+    study = new_study([o.direction for o in objectives], storage=storage, name=name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(list(names))
+        study.set_metric_names([o.name for o in objectives])
     trials = [_past(space, observation) for observation in observations]
     study.add_trials(trials)
     return len(trials)

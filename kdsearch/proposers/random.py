@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from kdsearch.proposers.base import Observation, Proposal
+from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.space import SearchSpace
 
 
@@ -15,12 +16,14 @@ class RandomProposer:
     Parameters
     ----------
     space : SearchSpace
-    directions : sequence of str
+    objectives : sequence of ObjectiveConfig
         Unused: random search reads no result.
     seed : int
     """
 
-    def __init__(self, space: SearchSpace, directions: Sequence[str], seed: int = 0) -> None:
+    def __init__(
+        self, space: SearchSpace, objectives: Sequence[ObjectiveConfig], seed: int = 0
+    ) -> None:
         self.space, self.seed = space, seed
         self._made = 0
 

@@ -57,7 +57,7 @@ class Asha:
         rung = self._rung(epoch)
         if rung is None or trial_id in self._rungs.get(rung, {}):
             return True
-        lowered = tuple(self._lower(o, v) for o, v in zip(self.objectives, values, strict=True))
+        lowered = tuple(o.lowered(v) for o, v in zip(self.objectives, values, strict=True))
         self._rungs.setdefault(rung, {})[trial_id] = lowered
         return self._goes_on(trial_id, self._rungs[rung])
 
@@ -67,12 +67,6 @@ class Asha:
         while rung < epoch:
             rung *= self.reduction
         return rung if rung == epoch else None
-
-    @staticmethod
-    def _lower(objective: ObjectiveConfig, value: float) -> float:
-        """The value as one to be minimised, on the objective's scale."""
-        scaled = math.log(max(value, 1e-12)) if objective.scale == "log" else value
-        return -scaled if objective.direction == "max" else scaled
 
     def _goes_on(self, trial_id: str, rung: dict[str, tuple[float, ...]]) -> bool:
         if len(rung) < self.reduction:

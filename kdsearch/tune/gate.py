@@ -98,7 +98,12 @@ def gate(
         threads=ground.threads,
     )
     event = trial_event(
-        ground, trial_id, spec, assignment=proposal.assignment, parent_id=proposal.parent_id
+        ground,
+        trial_id,
+        spec,
+        assignment=proposal.assignment,
+        parent_id=proposal.parent_id,
+        proposer=proposal.proposer or config.fixed.proposer.name,
     )
     return event, None
 
@@ -111,6 +116,7 @@ def trial_event(
     assignment: Assignment,
     purpose: Purpose = "search",
     parent_id: str | None = None,
+    proposer: str = "",
 ) -> dict[str, Any]:
     """The log's line for a trial that starts."""
     architecture = Architecture.from_json(spec.architecture)
@@ -120,7 +126,7 @@ def trial_event(
     return {
         "event": "trial",
         "trial_id": trial_id,
-        "proposer": ground.config.fixed.proposer.name if purpose == "search" else "",
+        "proposer": proposer,
         "parent_id": parent_id,
         "purpose": purpose,
         "seed": spec.seed,

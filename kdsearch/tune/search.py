@@ -131,11 +131,10 @@ def _run(
         gpus=taken["gpu"],
     )
     fixed = config.fixed
-    directions = [o.direction for o in fixed.objectives]
     driver = Driver(
         ground,
         store,
-        build_proposer(fixed.proposer.name, config.space, directions, fixed.seed),
+        build_proposer(fixed.proposer.name, config.space, fixed.objectives, fixed.seed),
         None
         if fixed.scheduler.name == "none"
         else Asha(fixed.objectives, fixed.scheduler.grace, fixed.scheduler.reduction),

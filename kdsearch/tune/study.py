@@ -40,14 +40,7 @@ def write_study(results: Path, storage: str) -> tuple[int, str]:
     ]
     name = config.fixed.search
     try:
-        count = export_study(
-            config.space,
-            [o.direction for o in objectives],
-            [o.name for o in objectives],
-            told,
-            storage,
-            name,
-        )
+        count = export_study(config.space, objectives, told, storage, name)
     except Exception as error:  # SQLAlchemy's and the drivers' errors have no common root
         line = " ".join(str(error).split())[:200]
         raise UserError("--storage", f"{storage}: {line}; write sqlite:///study.db") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kdsearch.proposers import Observation, Proposal, Proposer
 from kdsearch.proposers.base import Fate
+from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.space import SearchSpace
 
 SPACE = SearchSpace(
@@ -25,7 +26,10 @@ SPACE = SearchSpace(
         },
     }
 )
-DIRECTIONS = ["max", "min"]
+OBJECTIVES = [
+    ObjectiveConfig(name="validation_accuracy", direction="max"),
+    ObjectiveConfig(name="parameters", direction="min"),
+]
 FATES: list[Fate] = ["complete", "stopped", "diverged", "failed", "infeasible", "repeated"]
 
 

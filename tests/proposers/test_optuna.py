@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from kdsearch.proposers import Proposal
 from kdsearch.proposers.optuna import STARTUP, TPEProposer, export_study
 from kdsearch.space import SearchSpace
-from tests.proposers.spaces import DIRECTIONS, FATES, SPACE, play, propose, seen
+from tests.proposers.spaces import FATES, OBJECTIVES, SPACE, play, propose, seen
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def no_warning() -> Iterator[None]:
 
 
 def test_proposals_fit_the_space_and_reach_every_option() -> None:
-    told = play(TPEProposer(SPACE, DIRECTIONS), 40)
+    told = play(TPEProposer(SPACE, OBJECTIVES), 40)
     for observation in told:
         SPACE.apply(observation.assignment)
     assert {o.assignment["term"] for o in told} == {"none", "kd", "rkd"}
@@ -33,7 +33,7 @@ def test_proposals_fit_the_space_and_reach_every_option() -> None:
 
 @pytest.mark.parametrize("objectives", [1, 2])
 def test_the_study_is_told_what_became_of_every_trial(objectives: int) -> None:
-    proposer = TPEProposer(SPACE, DIRECTIONS[:objectives])
+    proposer = TPEProposer(SPACE, OBJECTIVES[:objectives])
     states = {
         "complete": TrialState.COMPLETE,
         "stopped": TrialState.PRUNED,
@@ -52,14 +52,14 @@ def test_the_study_is_told_what_became_of_every_trial(objectives: int) -> None:
 
 
 def test_a_search_of_pruned_trials_alone_goes_on() -> None:
-    proposer = TPEProposer(SPACE, DIRECTIONS)
+    proposer = TPEProposer(SPACE, OBJECTIVES)
     for i in range(STARTUP + 5):
         proposer.observe(seen(i, propose(proposer, i), "stopped"))
     SPACE.apply(propose(proposer, 99).assignment)
 
 
 def test_trials_that_run_at_once_differ() -> None:
-    proposer = TPEProposer(SPACE, DIRECTIONS)
+    proposer = TPEProposer(SPACE, OBJECTIVES)
     play(proposer, STARTUP + 2)
     running = [propose(proposer, 100 + i) for i in range(6)]
     assert len({str(p.assignment) for p in running}) == 6
@@ -70,14 +70,14 @@ def test_trials_that_run_at_once_differ() -> None:
 
 def test_the_seed_decides_the_sequence() -> None:
     first, second, other = (
-        [o.assignment for o in play(TPEProposer(SPACE, DIRECTIONS, seed), 14)] for seed in (1, 1, 2)
+        [o.assignment for o in play(TPEProposer(SPACE, OBJECTIVES, seed), 14)] for seed in (1, 1, 2)
     )
     assert first == second != other
 
 
 def test_past_trials_are_added_without_being_proposed() -> None:
-    told = play(TPEProposer(SPACE, DIRECTIONS), 12)
-    again = TPEProposer(SPACE, DIRECTIONS)
+    told = play(TPEProposer(SPACE, OBJECTIVES), 12)
+    again = TPEProposer(SPACE, OBJECTIVES)
     for observation in told:
         again.observe(observation)
     for observation, trial in zip(told, again.study.trials, strict=True):
@@ -87,10 +87,10 @@ def test_past_trials_are_added_without_being_proposed() -> None:
 
 
 def test_after_a_break_the_first_proposals_do_not_come_again() -> None:
-    told = play(TPEProposer(SPACE, DIRECTIONS), 5)
+    told = play(TPEProposer(SPACE, OBJECTIVES), 5)
     going_on = []
     for _ in range(2):
-        again = TPEProposer(SPACE, DIRECTIONS)
+        again = TPEProposer(SPACE, OBJECTIVES)
         for observation in told:
             again.observe(observation)
         going_on.append([propose(again, 5 + i).assignment for i in range(3)])
@@ -99,7 +99,7 @@ def test_after_a_break_the_first_proposals_do_not_come_again() -> None:
 
 
 def test_random_proposals_are_learned_from_like_others() -> None:
-    proposer = TPEProposer(SPACE, DIRECTIONS)
+    proposer = TPEProposer(SPACE, OBJECTIVES)
     random = [proposer.propose_random(f"{i:05d}") for i in range(6)]
     assert len({str(p.assignment) for p in random}) == 6
     for i, proposal in enumerate(random):
@@ -113,7 +113,7 @@ def test_the_model_finds_what_random_search_does_not() -> None:
     space = SearchSpace({f"x{i}": {"float": [0, 1]} for i in range(3)})
 
     def best(trials: int, model: bool) -> float:
-        proposer = TPEProposer(space, ["min"], seed=0)
+        proposer = TPEProposer(space, OBJECTIVES[1:], seed=0)
         values = []
         for i in range(trials):
             ask = proposer.propose if model else proposer.propose_random
@@ -130,19 +130,19 @@ def test_odd_steps_are_proposed_to_the_last() -> None:
     space = SearchSpace(
         {"a": {"float": [0, 1], "step": 1 / 3}, "b": {"float": [0.1, 0.35], "step": 0.1}}
     )
-    proposer = TPEProposer(space, ["max"])
+    proposer = TPEProposer(space, OBJECTIVES[:1])
     proposals = [propose(proposer, i).assignment for i in range(40)]
     for name, domain in space.holes.items():
         assert {p[name] for p in proposals} == set(domain.grid)
 
 
 def test_an_exported_study_is_read_again(tmp_path: Path) -> None:
-    told = play(TPEProposer(SPACE, DIRECTIONS), 14)
-    storage, names = f"sqlite:///{tmp_path / 'study.db'}", ["validation_accuracy", "parameters"]
+    told = play(TPEProposer(SPACE, OBJECTIVES), 14)
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
     for _ in range(2):  # the second replaces the first
-        assert export_study(SPACE, DIRECTIONS, names, told, storage, "made") == 14
+        assert export_study(SPACE, OBJECTIVES, told, storage, "made") == 14
     study = optuna.load_study(study_name="made", storage=storage)
-    assert study.metric_names == names
+    assert study.metric_names == ["validation_accuracy", "parameters"]
     assert [d.name for d in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     for observation, trial in zip(told, study.trials, strict=True):
         assert trial.params == observation.assignment

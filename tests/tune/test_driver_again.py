@@ -31,7 +31,7 @@ def test_a_kill_after_any_event_ends_in_the_same_number_of_rows(
     def fresh():
         if proposer == "listed":
             return Listed(WIDTHS)
-        return build_proposer(proposer, config.space, ["max", "min"])
+        return build_proposer(proposer, config.space, config.fixed.objectives)
 
     with made_driver(tmp_path / "whole", config, fresh()) as driver:
         play(driver, train=mixed)
