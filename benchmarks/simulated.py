@@ -1,0 +1,122 @@
+"""A search on the grid's table: the product's driver, proposers and scheduler, a simulated clock."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grid_table import Table
+
+from kdsearch.data import load_data
+from kdsearch.proposers import Done, build_proposer
+from kdsearch.results.records import EpochReport
+from kdsearch.search_config import SearchConfig
+from kdsearch.tune.asha import Asha
+from kdsearch.tune.driver import Driver, Launch
+from kdsearch.tune.gate import Ground, Taught
+from kdsearch.tune.opening import open_search
+
+TAUGHT = Taught("recorded", 0.98)
+
+
+@dataclass
+class Trace:
+    """What a search did.
+
+    Attributes
+    ----------
+    ends : list of (int, float, int)
+        Of every completed trial: epochs that the search had used by then, simulated seconds, and
+        the table's row.
+    epochs : int
+        Used in all.
+    seconds : list of float
+        Driver time by trial, in the order of their starts: ask, gate, decide, tell, append.
+    """
+
+    ends: list[tuple[int, float, int]] = field(default_factory=list)
+    epochs: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def rows(self, epochs: int) -> list[int]:
+        """Rows of the trials that were complete after so many epochs."""
+        return [row for used, _, row in self.ends if used <= epochs]
+
+
+def simulate(table: Table, config: SearchConfig, workers: int, folder: Path | None = None) -> Trace:
+    """Run a search to the end of its budget on so many simulated workers."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        with open_search(Path(place) / "search", config) as store:
+            fixed = config.fixed
+            proposer = build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
+            scheduler = None
+            if fixed.scheduler.name != "none":
+                scheduler = Asha(fixed.objectives, fixed.scheduler)
+            return _Clock(table, Driver(_ground(config), store, proposer, scheduler)).run(workers)
+
+
+def _ground(config: SearchConfig) -> Ground:
+    plans = [plan for _, plan in config.plans()]
+    data = load_data(plans[0].data, config.base)
+    teachers = {plan.teacher.model_dump_json(): TAUGHT for plan in plans if plan.teacher}
+    return Ground(config, data, "recorded", teachers)
+
+
+class _Clock:
+    def __init__(self, table: Table, driver: Driver) -> None:
+        self.table, self.driver, self.trace = table, driver, Trace()
+        self.spent: dict[str, float] = {}
+        self.rng = random.Random(driver.ground.config.fixed.seed)
+
+    def run(self, workers: int) -> Trace:
+        now, free, over = 0.0, workers, False
+        events: list[tuple[float, int, Launch, int, int]] = []
+        while True:
+            while free and not over:
+                started = time.perf_counter()
+                launch = self.driver.next()
+                if not isinstance(launch, Launch):
+                    over = isinstance(launch, Done)
+                    break
+                self._charge(launch.trial_id, started)
+                rows = self.table.rows(self.driver.running[launch.trial_id]["assignment"])
+                row, free = self.rng.choice(rows), free - 1
+                self._push(events, now, launch, row, 1)
+            if not events:
+                self.trace.seconds = list(self.spent.values())
+                return self.trace
+            now, _, launch, row, epoch = heapq.heappop(events)
+            if self._goes_on(launch, row, epoch, now):
+                self._push(events, now, launch, row, epoch + 1)
+            else:
+                free += 1
+
+    def _push(self, events: list[Any], now: float, launch: Launch, row: int, epoch: int) -> None:
+        at = now + self.table.seconds[row]
+        heapq.heappush(events, (at, int(launch.trial_id), launch, row, epoch))
+
+    def _goes_on(self, launch: Launch, row: int, epoch: int, now: float) -> bool:
+        self.trace.epochs += 1
+        accuracy = float(self.table.curves[row, epoch - 1])
+        started = time.perf_counter()
+        goes_on = self.driver.report(launch.trial_id, _report(epoch, accuracy))
+        last = epoch == launch.spec.plan.training.last_epoch
+        if last or not goes_on:
+            self.driver.end(launch.trial_id, "complete" if last else "stopped")
+        self._charge(launch.trial_id, started)
+        if last:
+            self.trace.ends.append((self.trace.epochs, now, row))
+        return goes_on and not last
+
+    def _charge(self, trial_id: str, started: float) -> None:
+        spent = time.perf_counter() - started
+        self.spent[trial_id] = self.spent.get(trial_id, 0.0) + spent
+
+
+def _report(epoch: int, accuracy: float) -> EpochReport:
+    return EpochReport(epoch, 1.0, {"label": 1.0}, accuracy, 1.0, 0.1, 1.0)
