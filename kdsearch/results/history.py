@@ -12,6 +12,8 @@ from kdsearch.results.records import TrialRow
 
 Event = dict[str, Any]
 
+# Of a trial before it started. The end has a peak_memory_mib too, which is that of the training.
+MEASURED = ("latency_ms", "latency_device", "peak_memory_mib")
 NUMBERS = ("train_loss", "validation_accuracy", "validation_loss", "lr", "seconds")  # of an epoch
 
 
@@ -109,9 +111,8 @@ def _row(history: History, trial: Event, end: Event) -> TrialRow:
         epochs=len(epochs),
         validation_accuracy=reached[-1] if reached else None,
         best_validation_accuracy=best,
-        latency_ms=end.get("latency_ms"),
-        latency_device=end.get("latency_device"),
-        peak_memory_mib=end.get("peak_memory_mib"),
+        validation_loss=epochs[-1]["validation_loss"] if epochs else None,
+        **{name: trial.get(name) for name in MEASURED},
         seconds=end["seconds"],
         gpu_seconds=end["gpu_seconds"],
         error=end["error"],
