@@ -47,7 +47,7 @@ OBJECTIVES: dict[str, Objective] = {
 MEASURED = tuple(name for name, row in OBJECTIVES.items() if row.source == "measured")
 
 
-def violations(bounds: Mapping[str, float], known: Mapping[str, Any]) -> tuple[float, ...]:
+def violations(bounds: Mapping[Any, float], known: Mapping[str, Any]) -> tuple[float, ...]:
     """By how much each upper bound is broken, in their order: ``value / bound - 1``.
 
     At most 0 where the bound is met; 0 too where the value is not known, as that of a student which
@@ -58,7 +58,7 @@ def violations(bounds: Mapping[str, float], known: Mapping[str, Any]) -> tuple[f
     return tuple(0.0 if value is None else value / bound - 1 for value, bound in pairs)
 
 
-def violation(bounds: Mapping[str, float], known: Mapping[str, Any]) -> str | None:
+def violation(bounds: Mapping[Any, float], known: Mapping[str, Any]) -> str | None:
     """The first upper bound that a known value breaks, in words; None where it breaks none."""
     for name, bound in bounds.items():
         value = known.get(name)

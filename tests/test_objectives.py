@@ -54,7 +54,7 @@ def test_an_objective_has_one_direction_and_takes_its_own_keys(name: str) -> Non
 def test_all_of_them_may_stand_together_and_none_twice() -> None:
     everything = [section(name) for name in OBJECTIVES]
     assert [o.name for o in fixed(*everything).objectives] == list(OBJECTIVES)
-    with pytest.raises(UserError, match="objectives: .* macs stands twice"):
+    with pytest.raises(UserError, match=r"objectives: .* macs stands twice"):
         fixed(*everything, section("macs", scale="log"))
 
 

@@ -12,8 +12,6 @@ from kdsearch.results.records import TrialRow
 
 Event = dict[str, Any]
 
-# Of a trial before it started. The end has a peak_memory_mib too, which is that of the training.
-MEASURED = ("latency_ms", "latency_device", "peak_memory_mib")
 NUMBERS = ("train_loss", "validation_accuracy", "validation_loss", "lr", "seconds")  # of an epoch
 
 
@@ -112,7 +110,10 @@ def _row(history: History, trial: Event, end: Event) -> TrialRow:
         validation_accuracy=reached[-1] if reached else None,
         best_validation_accuracy=best,
         validation_loss=epochs[-1]["validation_loss"] if epochs else None,
-        **{name: trial.get(name) for name in MEASURED},
+        # Measured before the trial; the end has a peak_memory_mib too, which is the training's.
+        latency_ms=trial.get("latency_ms"),
+        latency_device=trial.get("latency_device"),
+        peak_memory_mib=trial.get("peak_memory_mib"),
         seconds=end["seconds"],
         gpu_seconds=end["gpu_seconds"],
         error=end["error"],

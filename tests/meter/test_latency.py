@@ -73,4 +73,6 @@ def test_a_network_twice_as_deep_takes_longer() -> None:
 def test_a_gpu_is_waited_for() -> None:
     device = torch.device("cuda:0")
     small, large = (nn.Sequential(nn.Flatten(), nn.Linear(n, n)).to(device) for n in (64, 16_384))
-    assert latency_ms(small, (1, 1, 64), 4, device) < latency_ms(large, (1, 1, 16_384), 4096, device)
+    assert latency_ms(small, (1, 1, 64), 4, device) < latency_ms(
+        large, (1, 1, 16_384), 4096, device
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def student_of(section: dict) -> nn.Module:
 @pytest.mark.parametrize("batch", [1, 5])
 def test_of_a_chain_two_neighbours_are_alive(batch: int) -> None:
     widths = [6, 50, 40, 3]
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(pairwise(widths))
     chain = nn.Sequential(nn.Flatten(), *(nn.Linear(a, b) for a, b in pairs))
     weights = sum((a + 1) * b for a, b in pairs)
     # The images are held from outside; the dearest neighbours stand beside them.
@@ -60,7 +61,7 @@ def test_the_profiler_of_torch_sees_the_same_and_what_kernels_take(section: dict
     alive = most = 0
     for event in seen.profiler.kineto_results.events():  # type: ignore[union-attr]
         if event.name() == "[memory]":
-            alive += event.nbytes()
+            alive += event.nbytes()  # type: ignore[attr-defined]
             most = max(most, alive)
     seen_there = most + sum(t.untyped_storage().nbytes() for t in held)
     kernels = section["family"] != "mlp"  # matrix products take nothing for themselves
