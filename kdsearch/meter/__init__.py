@@ -41,7 +41,7 @@ class Meter:
     """Reads students in a process of its own, one at a time, each architecture once.
 
     The process is started when the first student is to be read, and ends with the one that made it,
-    however that one ends. After a fault it is started anew.
+    however that one ends. Where it breaks down, the next student is read by a new one.
 
     Parameters
     ----------
@@ -102,7 +102,8 @@ class Meter:
         answer = self._exchange({"architecture": architecture.to_json(), "asked": self.asked})
         if "fault" not in answer:
             return Reading(**answer)
-        self.close()  # an error of a GPU would stay with the process
+        if any(ask["device"] != "cpu" for ask in self.asked):
+            self.close()  # an error of a GPU would stay with the process
         return UserError(self.asked[0]["name"], f"cannot be measured: {answer['fault']}")
 
     def _start(self) -> None:
@@ -132,5 +133,7 @@ class Meter:
         except BaseException:  # the answer would be taken for that of the next question
             self.close()
             raise
-        fault = "its process ended without an answer, killed for memory perhaps"
-        return json.loads(line) if line else {"fault": fault}
+        if line:
+            return json.loads(line)
+        self.close()
+        return {"fault": "its process ended without an answer, killed for memory perhaps"}

@@ -16,6 +16,7 @@ from kdsearch.meter import Meter, Reading
 from kdsearch.proposers import Proposal
 from kdsearch.results.front import read_front
 from kdsearch.results.store import read_trials
+from kdsearch.tune.baseline import baseline_trials
 from kdsearch.tune.driver import Launch
 from kdsearch.tune.finish import finish_search
 from kdsearch.tune.gate import gate
@@ -108,6 +109,17 @@ def test_the_log_is_told_again_as_it_was_and_nothing_is_measured(tmp_path: Path)
         architecture = Architecture.from_json(event["architecture"])
         assert known.read(architecture) == slow(architecture)
     assert known._process is None
+
+
+def test_the_front_s_students_again_have_what_was_measured_of_them(tmp_path: Path) -> None:
+    config = made_config(objectives=OBJECTIVES, budget={"trials": 3})
+    with made_driver(tmp_path, config, Listed(WIDTHS), scheduled=False) as driver:
+        driver.ground.meter = Pretended(slow)
+        play(driver)
+        trials = driver.store.history.trials
+        driver.ground.meter = Meter(config.fixed.measured, trials.values())
+        again = baseline_trials(driver, 1)
+    assert again and all(e["latency_ms"] == trials[e["parent_id"]]["latency_ms"] for e in again)
 
 
 @pytest.mark.parametrize(("bound", "wanted"), [(8, None), (7.9, "infeasible")])
