@@ -34,6 +34,18 @@ def made(input, classes, fault="none"):
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))
 """
 
+MAKER = """
+import sys, time
+from kdsearch.architecture import Architecture
+from kdsearch.meter import Meter
+from kdsearch.search_sections import ObjectiveConfig
+meter = Meter([ObjectiveConfig(name="peak_memory_mib", direction="min")])
+meter.read(Architecture.from_json(sys.argv[1]))
+assert "torch" not in sys.modules  # the process that measures loads it, not the one that asks
+print(meter._process.pid, flush=True)
+time.sleep(60)
+"""
+
 
 def network(width: int) -> Architecture:
     return describe({"family": "mlp", "widths": [width]}, (1, 8, 8), 10)
@@ -88,13 +100,9 @@ def test_a_student_that_fails_is_a_line_and_the_next_is_read(
         assert meter.read(well).peak_memory_mib is not None
 
 
-def test_the_process_ends_with_its_maker_even_if_that_is_killed(tmp_path: Path) -> None:
-    code = (
-        "import time; from kdsearch.meter import Meter; from tests.meter.test_meter import *\n"
-        "meter = Meter([MEMORY]); meter.read(network(4)); print(meter._process.pid, flush=True)\n"
-        "time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as maker:
+def test_the_process_ends_with_its_maker_even_if_that_is_killed() -> None:
+    command = [sys.executable, "-c", MAKER, network(4).to_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as maker:
         assert maker.stdout is not None
         child = int(maker.stdout.readline())
         os.kill(child, 0)
