@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kdsearch.architecture import Architecture
@@ -14,8 +14,11 @@ from kdsearch.cost import Cost, cost
 from kdsearch.data import describe_data
 from kdsearch.data.source import Description
 from kdsearch.errors import UserError
+from kdsearch.meter.device import missing
+from kdsearch.objectives import violation, violations
 from kdsearch.proposers import build_proposer
 from kdsearch.search_config import SearchConfig
+from kdsearch.search_sections import Fixed
 from kdsearch.space import Filled
 from kdsearch.students import build_student, family_of
 from kdsearch.teachers import load_weights
@@ -73,6 +76,7 @@ def check_search(config: SearchConfig) -> Summary:
 
 def _check(config: SearchConfig) -> Summary:
     fixed = config.fixed
+    _check_devices(fixed)
     build_proposer(fixed.proposer.name, config.space, fixed.objectives, fixed.seed)
     plans = list(config.plans())
     outline = _outline(plans[0][1], config.base)
@@ -132,17 +136,10 @@ def list_teachers(
     return list(found.values())
 
 
-def violation(config: SearchConfig, price: Cost) -> str | None:
-    """The first constraint that a cost breaks, in words; None where it breaks none."""
-    for name, bound in config.fixed.constraints.items():
-        value = getattr(price, name)
-        if value > bound:
-            return f"{name} {value:,} is above {bound:,.0f}"
-    return None
-
-
 def find_students(config: SearchConfig, outline: Description) -> list[tuple[Architecture, Cost]]:
     """Students that meet the constraints: all of a small space, else corners and a sample.
+
+    Bounds on what is measured are left to the search: nothing is measured here.
 
     Raises
     ------
@@ -161,8 +158,8 @@ def find_students(config: SearchConfig, outline: Description) -> list[tuple[Arch
             tried += 1
             continue  # costs nothing: the driver asks again
         tried += _effort(architecture)
-        price = cost(architecture)
-        broken = violation(config, price)
+        price = cost(architecture, config.fixed.bits)
+        broken = violation(config.fixed.constraints, asdict(price))
         if broken is None:
             met[architecture] = price
         elif (excess := _excess(config, price)) < closest:
@@ -190,7 +187,15 @@ def _effort(architecture: Architecture) -> int:
 
 
 def _excess(config: SearchConfig, price: Cost) -> float:
-    return max(getattr(price, name) / bound for name, bound in config.fixed.constraints.items())
+    return max(violations(config.fixed.constraints, asdict(price)))
+
+
+def _check_devices(fixed: Fixed) -> None:
+    for number, objective in enumerate(fixed.objectives):
+        fault = missing(objective.device)
+        if fault is not None:
+            place = f"objectives[{number}].device"
+            raise UserError(place, f"{objective.device!r} is not there: {fault}")
 
 
 def _outline(plan: Plan, base: Path) -> Description:

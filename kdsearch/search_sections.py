@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from kdsearch.config import Name, NonNegative, Plain, Positive, PositiveFloat, Seed
+from kdsearch.objectives import MEASURED, OBJECTIVES, Direction
+from kdsearch.validation import nearest
 
 
 class ObjectiveConfig(Plain):
-    """One objective of the front."""
+    """One objective of the front: a row of `kdsearch.objectives.OBJECTIVES`."""
 
-    name: Literal["validation_accuracy", "parameters", "macs", "size_bytes"]
-    direction: Literal["max", "min"]
+    name: str
+    direction: Direction
     scale: Literal["linear", "log"] = "linear"
     # What is noise: no trial is stopped for being worse by less. None: a point of accuracy, and
     # nothing of what is the same at every measurement.
     slack: NonNegative | None = None
+    # Where an objective does not take one of these keys, its default stands and nobody reads it.
+    bits: Annotated[int, Field(ge=1, le=64)] = 32  # of every stored number
+    device: str = "cpu"  # or cuda, or cuda:N
+    batch_size: Positive = 1  # samples of one forward
+
+    @field_validator("name")
+    @classmethod
+    def _known_name(cls, name: str) -> str:
+        if name not in OBJECTIVES:
+            raise ValueError(f"nothing reports it; {nearest(name, list(OBJECTIVES))}")
+        return name
 
     @field_validator("direction")
     @classmethod
-    def _known_direction(cls, value: str, info: Any) -> str:
-        wanted = "max" if info.data.get("name") == "validation_accuracy" else "min"
-        if value != wanted:
-            raise ValueError(f"{info.data.get('name')} is an objective to {wanted}")
+    def _known_direction(cls, value: str, info: ValidationInfo) -> str:
+        row = OBJECTIVES.get(info.data.get("name", ""))
+        if row is not None and value != row.direction:
+            raise ValueError(f"{info.data['name']} is an objective to {row.direction}")
         return value
+
+    @field_validator("bits", "device", "batch_size")
+    @classmethod
+    def _taken_key(cls, value: Any, info: ValidationInfo) -> Any:
+        row, key = OBJECTIVES.get(info.data.get("name", "")), str(info.field_name)
+        if row is not None and key not in row.keys:
+            takers = " and ".join(name for name, other in OBJECTIVES.items() if key in other.keys)
+            raise ValueError(f"a key of {takers}, which {info.data['name']} does not take; drop it")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", device):
+            raise ValueError("no device; write cpu, cuda or cuda:0")
+        return device
 
     def lowered(self, value: float) -> float:
         """The value as one to be minimised, on the objective's scale; what is no number, as inf."""
@@ -78,7 +108,7 @@ class ResourcesConfig(Plain):
     gpu: Literal["auto"] | NonNegative = "auto"
 
 
-Constrained = Literal["parameters", "macs", "size_bytes"]
+Constrained = Literal["parameters", "macs", "size_bytes", "latency_ms", "peak_memory_mib"]
 DEFAULT_OBJECTIVES = [
     ObjectiveConfig(name="validation_accuracy", direction="max"),
     ObjectiveConfig(name="parameters", direction="min", scale="log"),
@@ -97,9 +127,37 @@ class Fixed(Plain):
     resources: ResourcesConfig = ResourcesConfig()
     seed: Seed = 0
 
+    @field_validator("objectives")
+    @classmethod
+    def _once_each(cls, objectives: list[ObjectiveConfig]) -> list[ObjectiveConfig]:
+        names = [objective.name for objective in objectives]
+        if twice := [name for name in OBJECTIVES if names.count(name) > 1]:
+            raise ValueError(f"{twice[0]} stands twice; keep one")
+        return objectives
+
     @field_validator("budget")
     @classmethod
     def _ends(cls, budget: BudgetConfig) -> BudgetConfig:
         if not (budget.trials or budget.hours or budget.epochs):
             raise ValueError("a budget needs trials, hours or epochs, so that the search ends")
         return budget
+
+    def objective(self, name: str) -> ObjectiveConfig:
+        """The objective of that name; where there is none, one that says nothing but its name.
+
+        A bound is of the same number as the objective: at its bits, on its device.
+        """
+        declared = {objective.name: objective for objective in self.objectives}
+        direction = OBJECTIVES[name].direction
+        return declared.get(name) or ObjectiveConfig(name=name, direction=direction)
+
+    @property
+    def bits(self) -> int:
+        """Bits of a stored number, by which ``size_bytes`` counts."""
+        return self.objective("size_bytes").bits
+
+    @property
+    def measured(self) -> list[ObjectiveConfig]:
+        """What is measured of every student before its trial, as an objective or for a bound."""
+        asked = {*self.constraints, *(objective.name for objective in self.objectives)}
+        return [self.objective(name) for name in MEASURED if name in asked]

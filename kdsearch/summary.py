@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from kdsearch.check import Summary
+from kdsearch.meter import THREADS
+from kdsearch.meter.device import device_name
 from kdsearch.search_config import SearchConfig
 
 FORWARD_AND_BACKWARD = 3  # a backward pass costs about two forwards
@@ -29,8 +31,13 @@ def summary_lines(config: SearchConfig, summary: Summary) -> list[str]:
     for word, (_, price) in (("cheapest", summary.cheapest), ("dearest", summary.dearest)):
         lines.append(
             f"{word} student: {price.parameters:,} parameters, {price.macs:,} macs, "
-            f"{price.size_bytes:,} bytes"
+            f"{price.size_bytes:,} bytes" + (f" at {fixed.bits} bits" if fixed.bits != 32 else "")
         )
+    lines += [
+        f"measured before each trial: {o.name} on "
+        f"{device_name(o.device, THREADS)}, batch {o.batch_size}"
+        for o in fixed.measured
+    ]
     lines.append(_trial_line(config, summary))
     return lines
 

@@ -135,6 +135,41 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown method": ({"losses[0].method": "rkdd"}, "losses[0].method", "did you mean rkd"),
     "unknown proposer": ({"proposer.name": "tep"}, "proposer.name", "did you mean tpe"),
     "unknown data": ({"data.name": "digit"}, "data.name", "did you mean 'digits'"),
+    "an objective nobody reports": (
+        {"objectives": [{"name": "latency", "direction": "min"}]},
+        "objectives[0].name",
+        "did you mean latency_ms? known: latency_ms, macs,",
+    ),
+    "a loss to be raised": (
+        {"objectives": [{"name": "validation_loss", "direction": "max"}]},
+        "objectives[0].direction",
+        "validation_loss is an objective to min",
+    ),
+    "a key of another objective": (
+        {"objectives": [{"name": "macs", "direction": "min", "bits": 8}]},
+        "objectives[0].bits",
+        "a key of size_bytes, which macs does not take",
+    ),
+    "too many bits": (
+        {"objectives": [{"name": "size_bytes", "direction": "min", "bits": 65}]},
+        "objectives[0].bits",
+        "less than or equal to 64",
+    ),
+    "no device": (
+        {"objectives": [{"name": "latency_ms", "direction": "min", "device": "gpu"}]},
+        "objectives[0].device",
+        "write cpu, cuda or cuda:0",
+    ),
+    "an objective twice": (
+        {"objectives": [{"name": "macs", "direction": "min"}] * 2},
+        "objectives",
+        "macs stands twice",
+    ),
+    "a bound on what a training reports": (
+        {"constraints.validation_loss": 1.0},
+        "constraints.validation_loss",
+        "'latency_ms'",
+    ),
     "unknown constraint": ({"constraints.size": 3}, "constraints.size", "'size_bytes'"),
     "too deep for the images": (
         {"student.blocks.each": 5, "student.widths.each": 5},

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from kdsearch.check import Summary, check_search, violation
+from kdsearch.check import Summary, check_search
 from kdsearch.cost import cost
 from kdsearch.domains import Choice
 from kdsearch.errors import UserError
 from kdsearch.losses import LOSSES
 from kdsearch.search_config import load_config
 from kdsearch.students import build_student, describe
+from kdsearch.summary import summary_lines
 from kdsearch.teachers import save_weights
 from kdsearch.wiring import architecture_of, check_plan
 from tests.searches import fault, tree
@@ -56,11 +58,33 @@ def test_the_dearest_keeps_the_constraints() -> None:
     assert summary.cheapest == check().cheapest
 
 
-def test_violations_name_bound_and_value() -> None:
-    config = load_config(tree(constraints={"macs": 1000}))
-    price = cost(describe({"family": "mlp", "widths": [50]}, (1, 8, 8), 10))
-    assert violation(config, price) == "macs 3,700 is above 1,000"
-    assert violation(load_config(tree(constraints={})), price) is None
+def test_sizes_are_at_the_bits_of_the_objective() -> None:
+    objectives = [{"name": "size_bytes", "direction": "min", "bits": 8}]
+    whole, eighth = check().cheapest[1].size_bytes, check(objectives=objectives).cheapest[1]
+    assert eighth.size_bytes * 4 == whole
+    constraints = {"size_bytes": eighth.size_bytes}
+    assert check(objectives=objectives, constraints=constraints).students == check().students
+    line = fault(tree(constraints=constraints))
+    assert line.startswith("constraints: ") and "size_bytes" in line
+
+
+def test_what_is_measured_is_left_to_the_search_and_said() -> None:
+    objectives = [{"name": "latency_ms", "direction": "min", "batch_size": 3}]
+    impossible = {"latency_ms": 1e-9, "peak_memory_mib": 1e-9}
+    config = load_config(tree(objectives=objectives, constraints=impossible))
+    lines = summary_lines(config, check_search(config))
+    said = [line for line in lines if line.startswith("measured before each trial: ")]
+    assert [line.split()[4] for line in said] == ["latency_ms", "peak_memory_mib"]
+    assert said[0].endswith("1 thread, batch 3") and said[1].endswith("1 thread, batch 1")
+
+
+def test_a_device_that_is_not_there_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracy = {"name": "validation_accuracy", "direction": "max"}
+    latency = {"name": "latency_ms", "direction": "min", "device": "cuda:2"}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    line = fault(tree(objectives=[accuracy, latency]))
+    assert line.startswith("objectives[1].device: 'cuda:2' is not there: ") and "cuda:1" in line
+    check(objectives=[accuracy, {**latency, "device": "cuda:1"}])
 
 
 def test_every_teacher_of_a_choice_is_listed_once() -> None:

@@ -55,6 +55,11 @@ class EpochReport:
 class TrialRow:
     """A finished trial: one row of ``trials.parquet``.
 
+    `size_bytes` is at the objective's bits, 32 where the search says none. `latency_ms` and
+    `peak_memory_mib` are of one forward, measured before the trial on the device that the search
+    names, and None where it asks for neither; the memory that the training took on a GPU stands in
+    the log, in the trial's ``end``. Accuracy and loss are the last epoch's.
+
     `holes` are the columns named by their path in the space, `measures` those of the last epoch;
     the other attributes are the columns of the same name. Only statuses of `Status` are rows.
     """
@@ -71,6 +76,7 @@ class TrialRow:
     epochs: int
     validation_accuracy: float | None
     best_validation_accuracy: float | None
+    validation_loss: float | None
     teacher_id: str | None
     teacher_validation_accuracy: float | None
     data_id: str

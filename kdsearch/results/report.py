@@ -18,6 +18,9 @@ LABELS = {
     "parameters": "parameters",
     "macs": "multiply-accumulates",
     "size_bytes": "size (bytes)",
+    "validation_loss": "validation loss (nats)",
+    "latency_ms": "latency (ms)",
+    "peak_memory_mib": "peak memory of a forward (MiB)",
 }
 INK, ACCENT, FAINT = "#1f2933", "#0b7285", "#adb5bd"
 

@@ -24,11 +24,12 @@ DTYPES = {"string": S, "int64": I, "float64": F}
 TRIAL_COLUMNS: dict[str, pa.DataType] = {
     "search": S, "trial_id": S, "proposer": S, "parent_id": S, "purpose": S, "status": S,
     "seed": I, "architecture": S, "architecture_key": S, "epochs": I, "validation_accuracy": F,
-    "best_validation_accuracy": F, "teacher_id": S, "teacher_validation_accuracy": F, "data_id": S,
-    "parameters": I, "macs": I, "size_bytes": I, "latency_ms": F, "latency_device": S,
-    "peak_memory_mib": F, "seconds": F, "gpu_seconds": F,
+    "best_validation_accuracy": F, "validation_loss": F, "teacher_id": S,
+    "teacher_validation_accuracy": F, "data_id": S, "parameters": I, "macs": I, "size_bytes": I,
+    "latency_ms": F, "latency_device": S, "peak_memory_mib": F, "seconds": F, "gpu_seconds": F,
     "started_at": pa.timestamp("us", tz="UTC"), "error": S,
 }  # fmt: skip
+LATER = {"validation_loss"}  # columns that tables of an earlier kdsearch lack: null there
 EPOCH_COLUMNS: dict[str, pa.DataType] = {
     "trial_id": S, "epoch": I, "train_loss": F, "validation_accuracy": F, "validation_loss": F,
     "lr": F, "seconds": F,
@@ -113,7 +114,7 @@ def write_aside(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
-    """A table of ours as a DataFrame.
+    """A table of ours as a DataFrame; needed columns of `LATER` that it lacks are null.
 
     Raises
     ------
@@ -136,8 +137,11 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     if int(version) > SCHEMA_VERSION:
         fault = f"schema {int(version)} is newer than {SCHEMA_VERSION}, which this kdsearch knows"
         raise UserError(str(path), f"{fault}; update kdsearch")
-    if missing := [name for name in needed if name not in table.column_names]:
-        raise UserError(str(path), f"the column {missing[0]} is missing: not a table of kdsearch")
+    missing = [name for name in needed if name not in table.column_names]
+    if strange := [name for name in missing if name not in LATER]:
+        raise UserError(str(path), f"the column {strange[0]} is missing: not a table of kdsearch")
+    for name in missing:
+        table = table.append_column(name, pa.nulls(len(table), F))
     return table.to_pandas()
 
 

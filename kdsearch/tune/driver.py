@@ -193,6 +193,7 @@ class Driver:
 
     def _propose(self, proposer: Proposer) -> Launch | Wait | Done:
         trial_id = self.new_id()
+        why = ""
         for attempt in range(MODEL_TRIES + RANDOM_TRIES):
             ask = proposer.propose if attempt < MODEL_TRIES else proposer.propose_random
             proposal = ask(trial_id)
@@ -202,10 +203,15 @@ class Driver:
             if event is not None:
                 self._seen.add(event["architecture_key"])
                 return self.launch(event)
-            proposer.observe(Observation(trial_id, proposal.assignment, refusal or "infeasible"))
+            assert refusal is not None
+            why, broken = refusal.why, refusal.violations
+            proposer.observe(
+                Observation(trial_id, proposal.assignment, refusal.fate, violations=broken)
+            )
         self.exhausted = (
             f"{MODEL_TRIES + RANDOM_TRIES} proposals in a row were known architectures or broke a "
-            "constraint; widen the student section, or set proposer.repeats: true"
+            f"constraint (the last: {why}); widen the student section, or set proposer.repeats: "
+            "true"
         )
         self.store.append({"event": "exhausted", "why": self.exhausted})
         return Done()

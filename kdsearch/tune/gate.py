@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from kdsearch.architecture import Architecture
-from kdsearch.check import violation
 from kdsearch.config import TrialSpec
 from kdsearch.cost import cost
 from kdsearch.data import ImageData
 from kdsearch.data.source import Description
 from kdsearch.errors import UserError
+from kdsearch.meter import Meter
+from kdsearch.objectives import violation, violations
 from kdsearch.proposers import Proposal
 from kdsearch.proposers.base import Fate
 from kdsearch.results.records import Purpose
@@ -48,6 +49,8 @@ class Ground:
         CPU threads of a trial.
     gpus : float
         Its share of a GPU.
+    meter : Meter
+        Measures what the objectives and constraints ask for; nothing by default.
     """
 
     config: SearchConfig
@@ -56,6 +59,7 @@ class Ground:
     teachers: Mapping[str, Taught]
     threads: int = 1
     gpus: float = 0.0
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def outline(self) -> Description:
@@ -63,10 +67,33 @@ class Ground:
         return Description(self.data.shape, self.data.classes, len(self.data.train.labels))
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a proposal may not run.
+
+    Attributes
+    ----------
+    fate : str
+        ``infeasible`` or ``repeated``.
+    why : str
+        In words.
+    violations : tuple of float
+        As an `Observation` has them. What is measured counts 0 where a bound on what is known
+        without measuring is broken: nothing is measured then.
+    """
+
+    fate: Fate
+    why: str
+    violations: tuple[float, ...] = ()
+
+
 def gate(
     ground: Ground, seen: Container[str], trial_id: str, proposal: Proposal
-) -> tuple[dict[str, Any], None] | tuple[None, Fate]:
+) -> tuple[dict[str, Any], None] | tuple[None, Refusal]:
     """The event of a proposal that may run; or None, and why not.
+
+    What is measured is measured here, before a worker is taken, and only of a student that all else
+    lets through.
 
     Parameters
     ----------
@@ -78,13 +105,11 @@ def gate(
     plan = config.validate(filled)
     try:
         architecture, pretraining = check_plan(plan, ground.outline, filled)
-    except UserError:  # a combination that the check of the space did not meet
-        return None, "infeasible"
-    if violation(config, cost(architecture)) is not None:
-        return None, "infeasible"
-    searched = config.space.count("student") > 1
-    if architecture.key in seen and searched and not config.fixed.proposer.repeats:
-        return None, "repeated"
+    except UserError as error:  # a combination that the check of the space did not meet
+        return None, Refusal("infeasible", str(error))
+    refusal = _refusal(ground, seen, architecture)
+    if refusal is not None:
+        return None, refusal
     taught = None
     if plan.teacher is not None and plan.taught:
         taught = ground.teachers[plan.teacher.model_dump_json()].identity
@@ -108,6 +133,24 @@ def gate(
     return event, None
 
 
+def _refusal(ground: Ground, seen: Container[str], architecture: Architecture) -> Refusal | None:
+    fixed, space = ground.config.fixed, ground.config.space
+    known: dict[str, Any] = asdict(cost(architecture, fixed.bits))
+    if (broken := violation(fixed.constraints, known)) is not None:
+        return Refusal("infeasible", broken, violations(fixed.constraints, known))
+    if architecture.key in seen and space.count("student") > 1 and not fixed.proposer.repeats:
+        return Refusal("repeated", "it was proposed before", violations(fixed.constraints, known))
+    try:
+        known |= asdict(ground.meter.read(architecture))
+    except UserError as error:
+        if error.place == "objectives":  # nothing can be measured at all
+            raise
+        return Refusal("infeasible", str(error))
+    if (broken := violation(fixed.constraints, known)) is not None:
+        return Refusal("infeasible", broken, violations(fixed.constraints, known))
+    return None
+
+
 def trial_event(
     ground: Ground,
     trial_id: str,
@@ -118,7 +161,13 @@ def trial_event(
     parent_id: str | None = None,
     proposer: str = "",
 ) -> dict[str, Any]:
-    """The log's line for a trial that starts."""
+    """The log's line for a trial that starts.
+
+    Raises
+    ------
+    UserError
+        A student that cannot be measured, where that is asked for.
+    """
     architecture = Architecture.from_json(spec.architecture)
     taught = None
     if spec.plan.teacher is not None:  # also where no loss asks it: rows are compared with it
@@ -134,7 +183,8 @@ def trial_event(
         "spec": spec.model_dump(mode="json"),
         "architecture": spec.architecture,
         "architecture_key": architecture.key,
-        **asdict(cost(architecture)),
+        **asdict(cost(architecture, ground.config.fixed.bits)),
+        **asdict(ground.meter.read(architecture)),
         "teacher_id": taught.identity if taught else None,
         "teacher_validation_accuracy": taught.validation_accuracy if taught else None,
         "data_id": ground.data_id,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kdsearch.objectives import OBJECTIVES, violations
 from kdsearch.proposers import Observation
 from kdsearch.results.log import Event, History
 from kdsearch.search_sections import ObjectiveConfig
@@ -23,12 +25,17 @@ def objective_values(
     Parameters
     ----------
     trial, epoch : dict
-        Events: the first holds the static costs, the second the accuracy.
+        Events: the first holds what was known and measured before training, the second what every
+        epoch reports.
+
+    Returns
+    -------
+    tuple of float
+        NaN for what was not measured.
     """
-    return tuple(
-        float(epoch[o.name] if o.name == "validation_accuracy" else trial[o.name])
-        for o in objectives
-    )
+    sources = [epoch if OBJECTIVES[o.name].source == "epoch" else trial for o in objectives]
+    values = [source.get(o.name) for o, source in zip(objectives, sources, strict=True)]
+    return tuple(math.nan if value is None else float(value) for value in values)
 
 
 def observation(
@@ -36,6 +43,7 @@ def observation(
 ) -> Observation:
     """What a proposer is told of a trial that ended."""
     trial = history.trials[trial_id]
+    bounds = history.header.get("config", {}).get("constraints") or {}
     reached = tuple(
         (epoch["epoch"], objective_values(objectives, trial, epoch))
         for epoch in history.epochs.get(trial_id, ())
@@ -47,4 +55,5 @@ def observation(
         fate=fate,  # type: ignore[arg-type]
         values=reached[-1][1] if reached else None,
         history=reached,
+        violations=violations(bounds, trial),
     )

@@ -18,6 +18,7 @@ from rich.console import Console
 from kdsearch.check import Summary, check_search
 from kdsearch.data import ImageData, load_data
 from kdsearch.errors import UserError
+from kdsearch.meter import Meter
 from kdsearch.proposers import build_proposer
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, find_user_code, load_config
@@ -100,9 +101,11 @@ def run_search(
             return SearchResult(folder, True)
         summary = check_search(config)
         data = _load(config, store)
+        meter = Meter(config.fixed.measured, store.history.trials.values())
         started = cluster.start(config, address)
         try:
-            return _run(config, summary, data, store, Path(results), baseline, show)
+            with meter:
+                return _run(config, summary, data, store, Path(results), baseline, show, meter)
         finally:
             if started:
                 ray.shutdown()
@@ -116,6 +119,7 @@ def _run(
     results: Path,
     baseline: int,
     show: SearchProgress,
+    meter: Meter,
 ) -> SearchResult:
     taken = cluster.share(config.fixed.resources)
     data_id = data.id
@@ -129,6 +133,7 @@ def _run(
         teachers=taught,
         threads=max(1, int(taken["cpu"])),
         gpus=taken["gpu"],
+        meter=meter,
     )
     fixed = config.fixed
     driver = Driver(

@@ -27,8 +27,8 @@ TEXT = (
 )  # fmt: skip
 WHOLE = ("seed", "epochs", "parameters", "macs", "size_bytes")
 REAL = (
-    "validation_accuracy", "best_validation_accuracy", "teacher_validation_accuracy", "latency_ms",
-    "peak_memory_mib", "seconds", "gpu_seconds",
+    "validation_accuracy", "best_validation_accuracy", "validation_loss", "latency_ms",
+    "teacher_validation_accuracy", "peak_memory_mib", "seconds", "gpu_seconds",
 )  # fmt: skip
 
 
@@ -59,6 +59,31 @@ def test_holes_are_null_where_the_choice_went_elsewhere(tmp_path: Path) -> None:
     assert table["losses[1].at.weight"] == [None, 30.0, None, None]
     assert table["losses[1]"] == ["none", "at", "none", "none"]
     assert table["started_at"][0] == pd.Timestamp("2026-01-02T03:04:05.678901Z")
+
+
+def test_a_row_has_the_last_loss_and_what_was_measured_before_the_trial(tmp_path: Path) -> None:
+    read = {"latency_ms": 0.5, "latency_device": "cpu: made, batch 1", "peak_memory_mib": 2.0}
+    events = [
+        header(),
+        trial("00000", **read),
+        epoch("00000", 1, 0.5, validation_loss=0.9),
+        epoch("00000", 2, 0.5, validation_loss=0.7),
+        end("00000", peak_memory_mib=900.0),  # of the training
+        trial("00001"),  # as a log of an earlier version has it
+        end("00001", "failed", peak_memory_mib=900.0),
+    ]
+    rows = read_trials(kept(tmp_path, events))
+    for name, value in {**read, "validation_loss": 0.7}.items():
+        assert rows[name].iloc[0] == value and pd.isna(rows[name].iloc[1])
+
+
+def test_a_table_of_an_earlier_version_is_read_with_nulls(tmp_path: Path) -> None:
+    path = kept(tmp_path, story()) / "trials.parquet"
+    new = read_trials(path)
+    pq.write_table(pq.read_table(path).drop_columns("validation_loss"), path)
+    old = read_trials(path)
+    assert old["validation_loss"].dropna().empty and not new["validation_loss"].dropna().empty
+    assert old.dtypes.to_dict() == new.dtypes.to_dict() and len(old) == len(new)
 
 
 def test_a_search_without_a_row_is_a_valid_table_of_none(tmp_path: Path) -> None:

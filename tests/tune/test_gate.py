@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from kdsearch.config import TrialSpec
 from kdsearch.cost import cost
 from kdsearch.proposers import Proposal
 from kdsearch.schemes import rung_epochs
-from kdsearch.tune.gate import Taught, gate
+from kdsearch.tune.gate import Ground, Taught, gate
 from tests.tune.made import LR, WIDTH, made_config, made_ground
 
 PROPOSAL = Proposal({WIDTH: 8, LR: 0.05}, parent_id="00000")
@@ -25,11 +26,26 @@ def passed(config: Any, proposal: Proposal = PROPOSAL, trial_id: str = "00003") 
     return event
 
 
+def refused(ground: Ground, proposal: Proposal = PROPOSAL, seen: Container[str] = ()) -> Any:
+    """The fate of a proposal; None where it may run."""
+    refusal = gate(ground, seen, "00000", proposal)[1]
+    return refusal and refusal.fate
+
+
 def test_a_student_above_a_bound_is_infeasible_and_one_at_it_is_not() -> None:
     price = passed(made_config())["parameters"]
     for bound, wanted in ((price, None), (price - 1, "infeasible")):
         ground = made_ground(made_config(constraints={"parameters": bound}))
-        assert gate(ground, set(), "00000", PROPOSAL)[1] == wanted
+        assert refused(ground) == wanted
+
+
+def test_a_refusal_says_by_how_much_each_bound_is_broken_and_why() -> None:
+    price = passed(made_config())
+    bounds = {"latency_ms": 1.0, "macs": price["macs"] / 2, "parameters": 2 * price["parameters"]}
+    ground = made_ground(made_config(constraints=bounds))
+    refusal = gate(ground, set(), "00000", PROPOSAL)[1]
+    assert refusal is not None and refusal.violations == (0.0, 1.0, -0.5)
+    assert refusal.why.startswith("macs ")
 
 
 def test_a_student_that_cannot_be_built_is_infeasible() -> None:
@@ -37,21 +53,21 @@ def test_a_student_that_cannot_be_built_is_infeasible() -> None:
     ground = made_ground(made_config(student=student))
     for depth, wanted in ((2, None), (1, "infeasible")):
         proposal = Proposal({"student.depth": depth, LR: 0.05})
-        assert gate(ground, set(), "00000", proposal)[1] == wanted
+        assert refused(ground, proposal) == wanted
 
 
 def test_an_architecture_that_was_proposed_is_refused_unless_repeats_are_wanted() -> None:
     key = passed(made_config())["architecture_key"]
-    assert gate(made_ground(made_config()), {key}, "00001", PROPOSAL) == (None, "repeated")
+    assert refused(made_ground(made_config()), seen={key}) == "repeated"
     wanted = made_config(proposer={"name": "random", "repeats": True})
-    assert gate(made_ground(wanted), {key}, "00001", PROPOSAL)[1] is None
+    assert refused(made_ground(wanted), seen={key}) is None
 
 
 def test_a_search_with_one_student_may_train_it_again_and_again() -> None:
     config = made_config(student={"family": "mlp", "widths": [8]})
     proposal = Proposal({LR: 0.05})
     key = passed(config, proposal)["architecture_key"]
-    assert gate(made_ground(config), {key}, "00001", proposal)[1] is None
+    assert refused(made_ground(config), proposal, {key}) is None
 
 
 def test_the_event_says_what_a_worker_needs() -> None:

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import math
+
 from kdsearch.results.history import fold
 from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.tune.observe import directions, objective_values, observation
-from tests.results.made import epoch, story, trial
+from tests.results.made import epoch, header, story, trial
 
 ACCURACY = ObjectiveConfig(name="validation_accuracy", direction="max")
 SIZE = ObjectiveConfig(name="parameters", direction="min", scale="log")
 BYTES = ObjectiveConfig(name="size_bytes", direction="min")
+
+
+LOSS = ObjectiveConfig(name="validation_loss", direction="min")
+LATENCY = ObjectiveConfig(name="latency_ms", direction="min")
+
+
+def test_what_changes_is_of_the_epoch_and_what_is_known_before_of_the_trial() -> None:
+    started, later = trial("00000", latency_ms=0.5), epoch("00000", 2, 0.5, validation_loss=0.3)
+    assert objective_values([LATENCY, LOSS, ACCURACY], started, later) == (0.5, 0.3, 0.5)
+    (unknown,) = objective_values([LATENCY], trial("00000"), later)
+    assert math.isnan(unknown)
+
+
+def test_an_observation_says_how_far_each_bound_is_in_their_order() -> None:
+    bounds = {"macs": 40_000, "latency_ms": 0.25, "parameters": 1000}
+    events = [header(config={"constraints": bounds}), trial("00000", latency_ms=0.5)]
+    told = observation(fold(events), "00000", "failed", [ACCURACY])
+    assert told.violations == (-0.5, 1.0, 0.0)
+    assert observation(fold(story()), "00000", "complete", [ACCURACY]).violations == ()
 
 
 def test_objectives_keep_their_order_and_are_neither_turned_nor_scaled() -> None:
