@@ -31,7 +31,7 @@ class Asha:
     the slack in each that has one.** Hence the first front is never stopped, and it may exceed
     the cut. Slack is in the objective's own unit on either scale: by default 0.01 of validation
     accuracy, and 0 of what is no noise. With one objective, trials within the slack of the rung's
-    best go on; a slack of 0 is the ASHA of the paper.
+    best go on; a slack of 0 is plain ASHA.
 
     *Promoting form* (Li et al. 2020, algorithm 2): every trial pauses at every rung, and `promote`
     names who goes on. A rung of n trials has promoted at most ``floor(n / reduction)``, whatever
