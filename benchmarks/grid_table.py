@@ -73,9 +73,7 @@ class Table:
     def truth(self) -> dict[int, float]:
         """Accuracy at the end, averaged over seeds, of every row."""
         final = self.curves[:, -1]
-        return {
-            row: float(final[rows].mean()) for rows in self._rows.values() for row in rows
-        }
+        return {row: float(final[rows].mean()) for rows in self._rows.values() for row in rows}
 
     @cached_property
     def reference(self) -> np.ndarray:

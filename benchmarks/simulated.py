@@ -1,4 +1,4 @@
-"""A search on the grid's table: the product's driver, proposers and scheduler, a simulated clock."""
+"""A search on the grid's table: the product's driver, proposers and scheduler, another clock."""
 
 from __future__ import annotations
 
@@ -50,14 +50,15 @@ class Trace:
 
 def simulate(table: Table, config: SearchConfig, workers: int, folder: Path | None = None) -> Trace:
     """Run a search to the end of its budget on so many simulated workers."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        with open_search(Path(place) / "search", config) as store:
-            fixed = config.fixed
-            proposer = build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
-            scheduler = None
-            if fixed.scheduler.name != "none":
-                scheduler = Asha(fixed.objectives, fixed.scheduler)
-            return _Clock(table, Driver(_ground(config), store, proposer, scheduler)).run(workers)
+    fixed, scheduler = config.fixed, None
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as place,
+        open_search(Path(place) / "search", config) as store,
+    ):
+        proposer = build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
+        if fixed.scheduler.name != "none":
+            scheduler = Asha(fixed.objectives, fixed.scheduler)
+        return _Clock(table, Driver(_ground(config), store, proposer, scheduler)).run(workers)
 
 
 def _ground(config: SearchConfig) -> Ground:

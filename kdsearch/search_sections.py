@@ -19,8 +19,7 @@ class ObjectiveConfig(Plain):
     name: str
     direction: Direction
     scale: Literal["linear", "log"] = "linear"
-    # What is noise: no trial is stopped for being worse by less. None: a point of accuracy, and
-    # nothing of what is the same at every measurement.
+    # What is noise: no trial is stopped for being worse by less. None: as `OBJECTIVES` says.
     slack: NonNegative | None = None
     # Where an objective does not take one of these keys, its default stands and nobody reads it.
     bits: Annotated[int, Field(ge=1, le=64)] = 32  # of every stored number
@@ -65,6 +64,11 @@ class ObjectiveConfig(Plain):
         scaled = math.log(max(value, 1e-12)) if self.scale == "log" else value
         return -scaled if self.direction == "max" else scaled
 
+    @property
+    def noise(self) -> float:
+        """The slack that holds, in the objective's own unit."""
+        return OBJECTIVES[self.name].noise if self.slack is None else self.slack
+
 
 class ProposerConfig(Plain):
     """Who proposes assignments."""
@@ -83,6 +87,10 @@ class SchedulerConfig(Plain):
     # stopping: a trial goes on or ends for good. promoting: it waits until it is among the best.
     form: Literal["stopping", "promoting"] = "stopping"
     brackets: Annotated[int, Field(ge=1, le=8)] = 1  # the n-th begins to decide n - 1 rungs later
+
+    def first_rung(self, trial_id: str) -> int:
+        """The epoch at which a trial's bracket begins to decide; ids take the brackets in turn."""
+        return self.grace * self.reduction ** (int(trial_id) % self.brackets)
 
 
 class BudgetConfig(Plain):

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from kdsearch.config import TrialSpec
 from kdsearch.proposers import Done, Observation, Proposal, Proposer, Wait
@@ -15,17 +15,10 @@ from kdsearch.results.store import ResultStore
 from kdsearch.tune.gate import Ground, gate, now
 from kdsearch.tune.keeping import drop_dominated, keep_student
 from kdsearch.tune.observe import objective_values, observation
+from kdsearch.tune.scheduler import Scheduler
 
 MODEL_TRIES = 20  # proposals asked of the model before it is asked for random ones
 RANDOM_TRIES = 500
-
-
-class Scheduler(Protocol):
-    """Ends trials early."""
-
-    def report(self, trial_id: str, epoch: int, values: Sequence[float]) -> bool:
-        """Whether the trial goes on after this epoch."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -185,7 +178,7 @@ class Driver:
         before = self.store.history.epochs[trial["trial_id"]]
         own = epoch["epoch"] - sum(e.get("stage") is not None for e in before)
         values = objective_values(self.objectives, trial, epoch)
-        return scheduler.report(trial["trial_id"], own, values)
+        return scheduler.report(trial["trial_id"], own, values) == "continue"
 
     def _pause(self) -> dict[str, Any]:
         before, self._told_at = self._told_at, time.monotonic()

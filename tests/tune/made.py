@@ -76,8 +76,7 @@ def made_driver(
     folder: Path, config: SearchConfig, proposer: Any = None, scheduled: bool = True
 ) -> Iterator[Driver]:
     """A driver on a folder, as `run_search` makes one."""
-    scheduler = config.fixed.scheduler
-    asha = Asha(config.fixed.objectives, scheduler.grace, scheduler.reduction)
+    asha = Asha(config.fixed.objectives, config.fixed.scheduler)
     with open_search(folder, config) as store:
         yield Driver(made_ground(config), store, proposer, asha if scheduled else None)
 
