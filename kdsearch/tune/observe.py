@@ -47,4 +47,5 @@ def observation(
         fate=fate,  # type: ignore[arg-type]
         values=reached[-1][1] if reached else None,
         history=reached,
+        proposer=trial.get("proposer"),
     )

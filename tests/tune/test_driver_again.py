@@ -9,6 +9,7 @@ import pytest
 
 from kdsearch.proposers import Done, build_proposer
 from kdsearch.results.store import read_epochs, read_trials
+from kdsearch.search_sections import ProposerConfig
 from tests.tune.made import (
     WIDTHS,
     Listed,
@@ -22,7 +23,7 @@ from tests.tune.made import (
 )
 
 
-@pytest.mark.parametrize("proposer", ["listed", "random", "tpe"])
+@pytest.mark.parametrize("proposer", ["listed", "random", "tpe", "nsga2", "evolution", "portfolio"])
 def test_a_kill_after_any_event_ends_in_the_same_number_of_rows(
     tmp_path: Path, proposer: str
 ) -> None:
@@ -31,7 +32,9 @@ def test_a_kill_after_any_event_ends_in_the_same_number_of_rows(
     def fresh():
         if proposer == "listed":
             return Listed(WIDTHS)
-        return build_proposer(proposer, config.space, config.fixed.objectives)
+        members = ["tpe", "evolution"] if proposer == "portfolio" else []
+        named = ProposerConfig(name=proposer, members=members)
+        return build_proposer(named, config.space, config.fixed.objectives)
 
     with made_driver(tmp_path / "whole", config, fresh()) as driver:
         play(driver, train=mixed)
