@@ -10,6 +10,7 @@ import numpy as np
 from kdsearch.proposers.base import Observation
 from kdsearch.proposers.ranking import best_first, lowered
 from kdsearch.search_sections import ObjectiveConfig
+from kdsearch.space import Assignment
 
 
 class Memory:
@@ -22,7 +23,7 @@ class Memory:
     ----------
     objectives : sequence of ObjectiveConfig
     bound : int
-        How many observations `kept` gives at most; twice as many are held.
+        How many observations `kept` gives at most, 4 or more; twice as many are held.
     """
 
     def __init__(self, objectives: Sequence[ObjectiveConfig], bound: int) -> None:
@@ -31,6 +32,9 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def __contains__(self, assignment: Assignment) -> bool:
+        return any(known.assignment == assignment for known in self._known)
 
     def add(self, observation: Observation) -> None:
         """Remember an observation, without the epochs before its last."""

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kdsearch.proposers.base import Observation, Proposal, Stopped
 from kdsearch.proposers.memory import Memory
+from kdsearch.proposers.mutation import mutate
 from kdsearch.proposers.optuna.holes import distributions, suggest
 from kdsearch.proposers.optuna.study import frozen, new_study
 from kdsearch.search_sections import ObjectiveConfig
@@ -148,6 +149,7 @@ class NSGA2Proposer(OptunaProposer):
     A generation is `POPULATION` trials in the order in which they end; none waits for another. What
     Optuna crosses are holes that every trial has. So that those behind a choice are inherited too,
     every trial is told with a value for every hole, a random one where its choices lead elsewhere.
+    A child that is a copy of a known trial changes in one hole more.
     """
 
     _generation = _members = 0  # of the study that is asked now
@@ -155,6 +157,16 @@ class NSGA2Proposer(OptunaProposer):
     def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         self._generation = self._members = 0
         return optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
+
+    def propose(self, trial_id: str) -> Proposal:
+        """A child of the last generation's best; of the first generation, a random assignment."""
+        assignment = super().propose(trial_id).assignment
+        number, _ = self._running.pop(trial_id)
+        if assignment in self._memory or any(a == assignment for _, a in self._running.values()):
+            rng = random.Random(f"{self.seed}:{trial_id}:{self._told}")
+            assignment = mutate(self.space, assignment, 1, rng)
+        self._running[trial_id] = number, assignment
+        return Proposal(assignment)
 
     def _ask(self, study: optuna.Study) -> optuna.Trial:
         return study.ask(self._distributions)
