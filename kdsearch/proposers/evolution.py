@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -17,17 +16,17 @@ from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.space import SearchSpace
 
 POPULATION = 24  # the first so many trials are random
-SAMPLE = 6  # of them, in a tournament
-FURTHER = 0.5  # chance that one more hole changes, after the first
+SAMPLE = 12  # of them, in a tournament
+FURTHER = 0.25  # chance that one more hole changes, after the first
 REFUSED = 4  # so many refusals in a row change one hole more
 
 
 class EvolutionProposer:
     """Children of the winners of tournaments, in a population in which the oldest dies.
 
-    Real et al. (2019) with several objectives: a tournament is won by the best front among those
-    drawn, and in a front by the one with the most room. Death by age, not by rank, keeps a student
-    that was lucky once from being the parent of all.
+    Real et al. (2019) with several objectives: a tournament is won by the earliest front of those
+    drawn, and in a front by the one with the most room in the population. Death by age, not by
+    rank, keeps a student that was lucky once from being the parent of all.
 
     Parameters
     ----------
@@ -65,6 +64,8 @@ class EvolutionProposer:
         while rng.random() < FURTHER:
             holes += 1
         assignment = mutate(self.space, parent.assignment, holes, rng)
+        if any(assignment == living.assignment for living in self.population):  # a copy: go on
+            assignment = mutate(self.space, assignment, 1, rng)
         return Proposal(assignment, parent_id=parent.trial_id)
 
     def propose_random(self, trial_id: str) -> Proposal:
@@ -89,13 +90,21 @@ class EvolutionProposer:
         return wanted and lowered(self.objectives, observation) is not None
 
     def _winner(self, rng: random.Random) -> Observation:
-        number = min(SAMPLE, len(self.population))
-        drawn = rng.sample(list(self.population), number)
-        leading = [o for o in drawn if self._behind(o) == min(map(self._behind, drawn))]
-        points = np.array([lowered(self.objectives, o) for o in leading], dtype=float)
-        return leading[best_first(points)[0]]
+        ranked = self._ranked()
+        return ranked[min(rng.sample(range(len(ranked)), min(SAMPLE, len(ranked))))]
 
-    def _behind(self, observation: Observation) -> tuple[Any, ...]:
+    def _ranked(self) -> list[Observation]:
+        """The population, the best first."""
+        groups: dict[tuple[float, ...], list[Observation]] = defaultdict(list)
+        for observation in self.population:
+            groups[self._behind(observation)].append(observation)
+        ranked: list[Observation] = []
+        for _, group in sorted(groups.items()):
+            points = [lowered(self.objectives, observation) for observation in group]
+            ranked += [group[i] for i in best_first(np.array(points, dtype=float))]
+        return ranked
+
+    def _behind(self, observation: Observation) -> tuple[float, ...]:
         """What comes before any objective: constraints, and whether it was finished."""
         excess = sum(v for v in observation.violations if v > 0)
         if observation.fate == "complete" or self.stopped == "complete":

@@ -33,7 +33,8 @@ class Memory:
     def __len__(self) -> int:
         return len(self._known)
 
-    def __contains__(self, assignment: Assignment) -> bool:
+    def holds(self, assignment: Assignment) -> bool:
+        """Whether a trial of this assignment is remembered."""
         return any(known.assignment == assignment for known in self._known)
 
     def add(self, observation: Observation) -> None:

@@ -56,4 +56,4 @@ def test_epochs_before_the_last_are_forgotten() -> None:
     memory.add(replace(observation, history=((1, (0.1, 1.0)), (2, (0.2, 1.0)))))
     assert memory.kept()[0].history == ((2, (0.2, 1.0)),)
     assert memory.kept()[0].epochs == 2
-    assert {"lr": 1, "depth": 1} in memory and {"lr": 2, "depth": 1} not in memory
+    assert memory.holds({"lr": 1, "depth": 1}) and not memory.holds({"lr": 2, "depth": 1})

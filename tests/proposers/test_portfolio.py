@@ -120,7 +120,7 @@ def test_credit_is_rebuilt_from_observations_alone() -> None:
 
 def test_what_was_refused_is_credited_to_none() -> None:
     whole = portfolio(a=Made(), b=Made())
-    for i in range(10):
+    for _ in range(10):
         refused = Observation("00000", propose(whole, 0).assignment, "repeated")
         whole.observe(refused)
     assert all(c.won == c.lost == 0 for c in whole.credit.values())

@@ -30,6 +30,13 @@ def test_after_a_break_the_sequence_goes_on() -> None:
     assert [propose(again, i) for i in range(5, 10)] == after
 
 
+def test_what_was_refused_does_not_come_again() -> None:
+    proposer = RandomProposer(SPACE, OBJECTIVES, 3)
+    proposals = [propose(proposer, 5).assignment for _ in range(10)]
+    proposals += [propose(proposer, 6).assignment for _ in range(10)]
+    assert len({str(p) for p in proposals}) == 20
+
+
 def test_every_proposal_fits_the_space() -> None:
     proposer = RandomProposer(SPACE, OBJECTIVES)
     for i in range(30):

@@ -50,15 +50,14 @@ def test_after_a_break_nothing_comes_again_and_the_going_on_is_the_same(
 ) -> None:
     before = made(name)
     told = play(before, broken_at)
-    # Trials in flight, of which no word has come. Random search, which counts, goes by the last told.
-    flying = 0 if name == "random" else 3
-    in_flight = [propose(before, broken_at + i).assignment for i in range(flying)]
+    # Of those in flight no word has come.
+    in_flight = [propose(before, broken_at + i).assignment for i in range(3)]
     going_on = []
     for _ in range(2):
         again = made(name)
         for observation in told:
             again.observe(observation)
-        start = broken_at + len(in_flight)
+        start = broken_at + 3
         going_on.append([propose(again, start + i).assignment for i in range(6)])
     assert going_on[0] == going_on[1]
     known = [*in_flight, *(o.assignment for o in told)]

@@ -162,7 +162,8 @@ class NSGA2Proposer(OptunaProposer):
         """A child of the last generation's best; of the first generation, a random assignment."""
         assignment = super().propose(trial_id).assignment
         number, _ = self._running.pop(trial_id)
-        if assignment in self._memory or any(a == assignment for _, a in self._running.values()):
+        running = [other for _, other in self._running.values()]
+        if assignment in running or self._memory.holds(assignment):
             rng = random.Random(f"{self.seed}:{trial_id}:{self._told}")
             assignment = mutate(self.space, assignment, 1, rng)
         self._running[trial_id] = number, assignment
