@@ -51,7 +51,7 @@ def test_four_of_five_break_it_at_random() -> None:
 @pytest.mark.parametrize("kind", [TPEProposer, NSGA2Proposer])
 def test_told_of_what_it_breaks_a_model_breaks_it_less(kind: type[OptunaProposer]) -> None:
     told, untold = (
-        sum(infeasible_share(kind(WIDE, OBJECTIVES, seed), 140, told) for seed in range(3)) / 3
+        sum(infeasible_share(kind(WIDE, OBJECTIVES, seed), 100, told) for seed in range(2)) / 2
         for told in (True, False)
     )
     assert told < 0.75 * untold, (told, untold)

@@ -75,6 +75,14 @@ def test_random_proposals_differ_and_fit(name: str) -> None:
         SPACE.apply(assignment)
 
 
+@pytest.mark.parametrize("name", OPEN)
+def test_one_objective_is_enough(name: str) -> None:
+    members = MEMBERS if name == "portfolio" else []
+    proposer = build_proposer(ProposerConfig(name=name, members=members), SPACE, OBJECTIVES[:1])
+    for observation in play(proposer, 50, objectives=1):
+        SPACE.apply(observation.assignment)
+
+
 def test_the_table_is_sorted() -> None:
     assert list(PROPOSERS) == sorted(PROPOSERS)
 
