@@ -77,7 +77,7 @@ def check_search(config: SearchConfig) -> Summary:
 def _check(config: SearchConfig) -> Summary:
     fixed = config.fixed
     _check_devices(fixed)
-    build_proposer(fixed.proposer.name, config.space, fixed.objectives, fixed.seed)
+    build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
     plans = list(config.plans())
     outline = _outline(plans[0][1], config.base)
     teachers = [(t, a, cost(a)) for t, a in list_teachers(config, outline)]

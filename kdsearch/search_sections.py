@@ -74,7 +74,7 @@ class ProposerConfig(Plain):
     """Who proposes assignments."""
 
     name: str = "tpe"
-    members: list[str] = Field(default=[])  # of a portfolio
+    members: list[str] = Field(default=[])  # of a portfolio: names of other proposers
     repeats: bool = False  # whether an architecture may be proposed again
 
 

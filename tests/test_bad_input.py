@@ -134,6 +134,17 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown family": ({"student.family": "resent"}, "student.family", "take one of resnet"),
     "unknown method": ({"losses[0].method": "rkdd"}, "losses[0].method", "did you mean rkd"),
     "unknown proposer": ({"proposer.name": "tep"}, "proposer.name", "did you mean tpe"),
+    "unknown member": (
+        {"proposer": {"name": "portfolio", "members": ["random", "tep"]}},
+        "proposer.members[1]",
+        "did you mean tpe",
+    ),
+    "a portfolio of itself": (
+        {"proposer": {"name": "portfolio", "members": ["portfolio"]}},
+        "proposer.members[0]",
+        "no member of a portfolio",
+    ),
+    "no members": ({"proposer.name": "portfolio"}, "proposer.members", "such as [tpe, evolution]"),
     "unknown data": ({"data.name": "digit"}, "data.name", "did you mean 'digits'"),
     "an objective nobody reports": (
         {"objectives": [{"name": "latency", "direction": "min"}]},

@@ -4,41 +4,80 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from random import Random
+from typing import Any
 
 from kdsearch.config import nearest
 from kdsearch.errors import UserError
 from kdsearch.proposers.base import Done, Observation, Proposal, Proposer, Wait
-from kdsearch.search_sections import ObjectiveConfig
+from kdsearch.search_sections import ObjectiveConfig, ProposerConfig
 from kdsearch.space import SearchSpace
 
+PORTFOLIO = "portfolio"
 # Named, not imported: Optuna's half second is paid by those who use it.
 PROPOSERS: dict[str, str] = {
+    "evolution": "kdsearch.proposers.evolution:EvolutionProposer",
     "grid": "kdsearch.proposers.grid:GridProposer",
+    "nsga2": "kdsearch.proposers.optuna:NSGA2Proposer",
+    PORTFOLIO: "kdsearch.proposers.portfolio:PortfolioProposer",
     "random": "kdsearch.proposers.random:RandomProposer",
     "tpe": "kdsearch.proposers.optuna:TPEProposer",
 }
+ALONE = {"grid", PORTFOLIO}  # no members: a grid goes by trial numbers, not by results
 
 
 def build_proposer(
-    name: str, space: SearchSpace, objectives: Sequence[ObjectiveConfig], seed: int = 0
+    config: ProposerConfig,
+    space: SearchSpace,
+    objectives: Sequence[ObjectiveConfig],
+    seed: int = 0,
 ) -> Proposer:
-    """The proposer of a row of `PROPOSERS`.
+    """The proposer that a search file asks for.
 
     Raises
     ------
     UserError
-        No such row, or a space that it cannot propose from.
+        No such row of `PROPOSERS`, members that make no portfolio, or a space that it cannot
+        propose from.
     """
-    check_proposer(name)
+    check_proposer(config)
+    made = _class_of(config.name)
+    if config.name != PORTFOLIO:
+        return made(space, objectives, seed)
+    members = {  # each with a stream of its own
+        name: _class_of(name)(space, objectives, Random(f"{seed}:{name}").getrandbits(31))
+        for name in config.members
+    }
+    return made(space, objectives, seed, members=members)
+
+
+def _class_of(name: str) -> Any:
+    """The class of a row of `PROPOSERS`."""
     module, _, attribute = PROPOSERS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)(space, objectives, seed)
+    return getattr(importlib.import_module(module), attribute)
 
 
-def check_proposer(name: str) -> None:
-    """Raise a `UserError` unless `name` is a row of `PROPOSERS`."""
-    if name not in PROPOSERS:
-        fault = f"no proposer is called {name!r}; {nearest(name, list(PROPOSERS))}"
+def check_proposer(config: ProposerConfig) -> None:
+    """Raise a `UserError` unless name and members are rows of `PROPOSERS` that fit together."""
+    if config.name not in PROPOSERS:
+        fault = f"no proposer is called {config.name!r}; {nearest(config.name, list(PROPOSERS))}"
         raise UserError("proposer.name", fault)
+    known = [name for name in PROPOSERS if name not in ALONE]
+    if config.name != PORTFOLIO:
+        if config.members:
+            fault = f"only a portfolio has members; leave them out, or write name: {PORTFOLIO}"
+            raise UserError("proposer.members", fault)
+    elif not config.members:
+        fault = f"a portfolio needs members, such as [tpe, evolution]; known: {', '.join(known)}"
+        raise UserError("proposer.members", fault)
+    for i, name in enumerate(config.members):
+        place = f"proposer.members[{i}]"
+        if name in ALONE:
+            raise UserError(place, f"{name} is no member of a portfolio; take {', '.join(known)}")
+        if name not in known:
+            raise UserError(place, f"no proposer is called {name!r}; {nearest(name, known)}")
+        if name in config.members[:i]:
+            raise UserError(place, f"{name} is a member already; name each once")
 
 
 __all__ = [

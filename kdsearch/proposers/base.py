@@ -8,6 +8,10 @@ from typing import Literal, Protocol
 from kdsearch.space import Assignment
 
 Fate = Literal["complete", "stopped", "diverged", "failed", "infeasible", "repeated"]
+# What a model is told of a trial that the scheduler stopped. pruned: that it is worse than any that
+# was finished, and no value. constraint: its values so far, behind all that was finished. complete:
+# its values so far, as if it had been finished. omitted: nothing.
+Stopped = Literal["pruned", "constraint", "complete", "omitted"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Observation:
     violations : tuple of float
         By how much each constraint is broken, in the config's order, as ``value / bound - 1``: at
         most 0 where it is met. Empty where there is none, or no network to be priced.
+    proposer : str or None
+        Whose idea it was, as its `Proposal` said; None where it did not.
     """
 
     trial_id: str
@@ -64,6 +70,17 @@ class Observation:
     values: tuple[float, ...] | None = None
     history: tuple[tuple[int, tuple[float, ...]], ...] = ()
     violations: tuple[float, ...] = ()
+    proposer: str | None = None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it breaks no constraint that is known of."""
+        return self.fate != "infeasible" and all(v <= 0 for v in self.violations)
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch that ended; 0 where none did."""
+        return self.history[-1][0] if self.history else 0
 
 
 class Proposer(Protocol):

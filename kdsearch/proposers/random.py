@@ -25,12 +25,14 @@ class RandomProposer:
         self, space: SearchSpace, objectives: Sequence[ObjectiveConfig], seed: int = 0
     ) -> None:
         self.space, self.seed = space, seed
-        self._made = 0
+        self._last = ""
+        self._asked = 0  # for the last trial, before
 
     def propose(self, trial_id: str) -> Proposal:
-        """A sample; the n-th one depends on the seed and on n alone."""
-        rng = random.Random(f"{self.seed}:{self._made}")
-        self._made += 1
+        """A sample; the n-th one for a trial depends on the seed, the trial and n alone."""
+        self._asked = self._asked + 1 if trial_id == self._last else 0
+        self._last = trial_id
+        rng = random.Random(f"{self.seed}:{trial_id}:{self._asked}")
         return Proposal(self.space.sample(rng).assignment)
 
     def propose_random(self, trial_id: str) -> Proposal:
@@ -38,5 +40,4 @@ class RandomProposer:
         return self.propose(trial_id)
 
     def observe(self, observation: Observation) -> None:
-        """Count what was proposed before a break, so that the sequence goes on behind it."""
-        self._made = max(self._made, int(observation.trial_id) + 1)
+        """Nothing: what follows a break has trials, and so samples, of its own."""

@@ -56,4 +56,5 @@ def observation(
         values=reached[-1][1] if reached else None,
         history=reached,
         violations=violations(bounds, trial),
+        proposer=trial.get("proposer"),
     )

@@ -139,7 +139,7 @@ def _run(
     driver = Driver(
         ground,
         store,
-        build_proposer(fixed.proposer.name, config.space, fixed.objectives, fixed.seed),
+        build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed),
         None if fixed.scheduler.name == "none" else Asha(fixed.objectives, fixed.scheduler),
     )
     trainable = tune.with_resources(

@@ -1,19 +1,24 @@
-"""TPE over a conditional space, told the truth; the same study again from the log."""
+"""Optuna's samplers over a conditional space, told the truth, and of it a bounded set."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from kdsearch.proposers import Proposal
-from kdsearch.proposers.optuna import STARTUP, TPEProposer, export_study
+from kdsearch.proposers.base import Stopped
+from kdsearch.proposers.optuna import NSGA2Proposer, TPEProposer, export_study
+from kdsearch.proposers.optuna.samplers import STARTUP, OptunaProposer
 from kdsearch.space import SearchSpace
-from tests.proposers.spaces import FATES, OBJECTIVES, SPACE, play, propose, seen
+from tests.proposers.spaces import OBJECTIVES, SPACE, play, propose, seen
+
+BOTH = [TPEProposer, NSGA2Proposer]
 
 
 @pytest.fixture(autouse=True)
@@ -23,107 +28,146 @@ def no_warning() -> Iterator[None]:
         yield
 
 
-def test_proposals_fit_the_space_and_reach_every_option() -> None:
-    told = play(TPEProposer(SPACE, OBJECTIVES), 40)
-    for observation in told:
-        SPACE.apply(observation.assignment)
-    assert {o.assignment["term"] for o in told} == {"none", "kd", "rkd"}
-    assert {o.assignment["depth"] for o in told} == {1, 2, 3}
+def told_of(proposer: OptunaProposer) -> dict[str, FrozenTrial]:
+    """What the study was told of trials that ended, by their ids."""
+    trials = proposer.study.trials
+    return {t.user_attrs["trial_id"]: t for t in trials if "trial_id" in t.user_attrs}
 
 
 @pytest.mark.parametrize("objectives", [1, 2])
-def test_the_study_is_told_what_became_of_every_trial(objectives: int) -> None:
-    proposer = TPEProposer(SPACE, OBJECTIVES[:objectives])
-    states = {
-        "complete": TrialState.COMPLETE,
-        "stopped": TrialState.PRUNED,
-        "diverged": TrialState.FAIL,
-        "failed": TrialState.FAIL,
-        "infeasible": TrialState.FAIL,
-        "repeated": TrialState.FAIL,
-    }
-    told = play(proposer, 2 * len(FATES) + STARTUP, objectives)
-    for observation, trial in zip(told, proposer.study.trials, strict=True):
-        assert trial.state is states[observation.fate]
-        if trial.state is TrialState.COMPLETE:
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_study_is_told_what_became_of_every_trial(
+    kind: type[OptunaProposer], objectives: int
+) -> None:
+    proposer = kind(SPACE, OBJECTIVES[:objectives])
+    states = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
+    told = play(proposer, STARTUP + 12, objectives)
+    trials = told_of(proposer)
+    for observation in told:
+        trial = trials.pop(observation.trial_id, None)
+        assert (trial and trial.state) == states.get(observation.fate)
+        if trial is not None and trial.state is TrialState.COMPLETE:
             assert tuple(trial.values) == observation.values
-        else:
+        elif trial is not None:
             assert not trial.values
+    assert not trials
+    assert not proposer.study.get_trials(states=(TrialState.RUNNING,))
 
 
-def test_a_search_of_pruned_trials_alone_goes_on() -> None:
-    proposer = TPEProposer(SPACE, OBJECTIVES)
-    for i in range(STARTUP + 5):
+@pytest.mark.parametrize(
+    "stopped, state, violated",
+    [
+        ("pruned", TrialState.PRUNED, False),
+        ("constraint", TrialState.COMPLETE, True),
+        ("complete", TrialState.COMPLETE, False),
+        ("omitted", None, False),
+    ],
+)
+@pytest.mark.parametrize("kind", BOTH)
+def test_what_is_told_of_a_stopped_trial_is_a_choice(
+    kind: type[OptunaProposer], stopped: Stopped, state: TrialState | None, violated: bool
+) -> None:
+    proposer = kind(SPACE, OBJECTIVES, stopped=stopped)
+    for i in range(3):
+        observation = seen(i, propose(proposer, i), "stopped")
+        proposer.observe(observation)
+    trial = told_of(proposer).get("00002")
+    assert (trial and trial.state) == state
+    assert any(v > 0 for v in trial.constraints.values()) == violated if trial else not violated
+    SPACE.apply(propose(proposer, 3).assignment)
+
+
+def test_of_unfinished_trials_the_later_stopped_is_the_lesser_violation() -> None:
+    proposer = TPEProposer(SPACE, OBJECTIVES, stopped="constraint")
+    for i, epochs in enumerate((1, 3, 9)):
+        observation = seen(i, propose(proposer, i), "stopped")
+        history = tuple((e, observation.history[0][1]) for e in range(1, epochs + 1))
+        proposer.observe(replace(observation, history=history))
+    violations = [t.constraints["undertrained"] for t in told_of(proposer).values()]
+    assert violations == sorted(violations, reverse=True) and min(violations) > 0
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_search_of_pruned_trials_alone_goes_on(kind: type[OptunaProposer]) -> None:
+    proposer = kind(SPACE, OBJECTIVES)
+    for i in range(40):
         proposer.observe(seen(i, propose(proposer, i), "stopped"))
     SPACE.apply(propose(proposer, 99).assignment)
 
 
-def test_trials_that_run_at_once_differ() -> None:
-    proposer = TPEProposer(SPACE, OBJECTIVES)
-    play(proposer, STARTUP + 2)
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("bound", [12, 400])  # with the first, a new study begins in between
+def test_trials_that_run_at_once_differ_and_end_in_any_order(
+    kind: type[OptunaProposer], bound: int
+) -> None:
+    proposer = kind(SPACE, OBJECTIVES, bound=bound)
+    play(proposer, 30)
     running = [propose(proposer, 100 + i) for i in range(6)]
     assert len({str(p.assignment) for p in running}) == 6
-    for i, proposal in reversed(list(enumerate(running))):  # they end in any order
+    for i, proposal in reversed(list(enumerate(running))):
         proposer.observe(seen(100 + i, proposal, "complete"))
-    assert not proposer.study.get_trials(states=(TrialState.RUNNING,))
+        propose(proposer, 200 + i)
+    running_now = proposer.study.get_trials(states=(TrialState.RUNNING,))
+    assert len(running_now) == 6
 
 
-def test_the_seed_decides_the_sequence() -> None:
-    first, second, other = (
-        [o.assignment for o in play(TPEProposer(SPACE, OBJECTIVES, seed), 14)] for seed in (1, 1, 2)
-    )
-    assert first == second != other
-
-
-def test_past_trials_are_added_without_being_proposed() -> None:
-    told = play(TPEProposer(SPACE, OBJECTIVES), 12)
-    again = TPEProposer(SPACE, OBJECTIVES)
+@pytest.mark.parametrize("kind", BOTH)
+def test_past_trials_are_told_like_those_it_asked(kind: type[OptunaProposer]) -> None:
+    first = kind(SPACE, OBJECTIVES)
+    told = play(first, 30)
+    again = kind(SPACE, OBJECTIVES)
     for observation in told:
         again.observe(observation)
-    for observation, trial in zip(told, again.study.trials, strict=True):
-        assert trial.params == observation.assignment
-        assert trial.user_attrs == {"trial_id": observation.trial_id, "status": observation.fate}
-    assert len(propose(again, 12).assignment) > 4
+    told_first, told_again = told_of(first), told_of(again)
+    assert list(told_first) == list(told_again)
+    for trial_id, trial in told_first.items():
+        other = told_again[trial_id]
+        assert (trial.state, trial.params, trial.values, trial.constraints) == (
+            other.state,
+            other.params,
+            other.values,
+            other.constraints,
+        )
 
 
-def test_after_a_break_the_first_proposals_do_not_come_again() -> None:
-    told = play(TPEProposer(SPACE, OBJECTIVES), 5)
-    going_on = []
-    for _ in range(2):
-        again = TPEProposer(SPACE, OBJECTIVES)
-        for observation in told:
-            again.observe(observation)
-        going_on.append([propose(again, 5 + i).assignment for i in range(3)])
-    assert going_on[0] == going_on[1]
-    assert not [a for a in going_on[0] if a in [o.assignment for o in told]]
+@pytest.mark.parametrize("kind", BOTH)
+def test_however_many_it_is_told_the_study_stays_small(kind: type[OptunaProposer]) -> None:
+    bound = 24
+    proposer = kind(SPACE, OBJECTIVES, bound=bound)
+    rows: list[int] = []
+    for i in range(200):
+        ask = proposer.propose_random if i % 3 else proposer.propose
+        proposer.observe(seen(i, ask(f"{i:05d}"), "stopped" if i % 2 else "complete"))
+        rows.append(len(proposer.study.get_trials(deepcopy=False)))
+    assert max(rows) <= 1.5 * bound + 2
+    assert set(told_of(proposer)) > {f"{i:05d}" for i in range(195, 200)}
 
 
 def test_random_proposals_are_learned_from_like_others() -> None:
     proposer = TPEProposer(SPACE, OBJECTIVES)
     random = [proposer.propose_random(f"{i:05d}") for i in range(6)]
-    assert len({str(p.assignment) for p in random}) == 6
     for i, proposal in enumerate(random):
-        SPACE.apply(proposal.assignment)
         proposer.observe(seen(i, proposal, "complete"))
-    params = [trial.params for trial in proposer.study.trials]
+    params = [trial.params for trial in told_of(proposer).values()]
     assert params == [proposal.assignment for proposal in random]
 
 
-def test_the_model_finds_what_random_search_does_not() -> None:
+@pytest.mark.parametrize("bound", [60, 400])
+def test_the_model_finds_what_random_search_does_not(bound: int) -> None:
     space = SearchSpace({f"x{i}": {"float": [0, 1]} for i in range(3)})
 
     def best(trials: int, model: bool) -> float:
-        proposer = TPEProposer(space, OBJECTIVES[1:], seed=0)
+        proposer = TPEProposer(space, OBJECTIVES[1:], seed=0, bound=bound)
         values = []
         for i in range(trials):
             ask = proposer.propose if model else proposer.propose_random
             proposal = ask(f"{i:05d}")
             values.append(sum((float(v) - 0.3) ** 2 for v in proposal.assignment.values()))
             observation = seen(i, Proposal({"lr": values[-1], "depth": 0}), "complete", 1)
-            proposer.observe(observation)
+            proposer.observe(replace(observation, assignment=proposal.assignment))
         return min(values)
 
-    assert best(60, model=True) < 0.5 * best(60, model=False)
+    assert best(90, model=True) < 0.5 * best(90, model=False)
 
 
 def test_odd_steps_are_proposed_to_the_last() -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from kdsearch.errors import UserError
-from kdsearch.proposers import PROPOSERS, build_proposer, check_proposer
 from kdsearch.proposers.random import RandomProposer
-from kdsearch.space import SearchSpace
 from tests.proposers.spaces import OBJECTIVES, SPACE, play, propose, seen
 
 
@@ -35,23 +30,15 @@ def test_after_a_break_the_sequence_goes_on() -> None:
     assert [propose(again, i) for i in range(5, 10)] == after
 
 
+def test_what_was_refused_does_not_come_again() -> None:
+    proposer = RandomProposer(SPACE, OBJECTIVES, 3)
+    proposals = [propose(proposer, 5).assignment for _ in range(10)]
+    proposals += [propose(proposer, 6).assignment for _ in range(10)]
+    assert len({str(p) for p in proposals}) == 20
+
+
 def test_every_proposal_fits_the_space() -> None:
     proposer = RandomProposer(SPACE, OBJECTIVES)
     for i in range(30):
         SPACE.apply(propose(proposer, i).assignment)
         proposer.propose_random(str(i))
-
-
-@pytest.mark.parametrize("name", PROPOSERS)
-def test_a_row_of_the_table_builds(name: str) -> None:
-    check_proposer(name)
-    space = SearchSpace({"depth": {"int": [1, 3]}}) if name == "grid" else SPACE
-    proposer = build_proposer(name, space, OBJECTIVES, seed=2**31 - 1)
-    space.apply(propose(proposer, 0).assignment)
-
-
-def test_the_table_is_sorted_and_others_are_refused() -> None:
-    assert list(PROPOSERS) == sorted(PROPOSERS)
-    with pytest.raises(UserError, match="did you mean tpe") as caught:
-        build_proposer("tpee", SPACE, OBJECTIVES)
-    assert caught.value.place == "proposer.name"

@@ -16,6 +16,7 @@ from kdsearch.proposers import Done, Wait, build_proposer
 from kdsearch.results.pareto import pareto_front
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import read_epochs, read_trials
+from kdsearch.search_sections import ProposerConfig
 from tests.tune.made import (
     FIRST,
     WIDTHS,
@@ -84,7 +85,7 @@ def test_a_kill_forgets_only_the_time_since_the_last_trial_ended(tmp_path: Path)
 
 def test_a_search_without_further_students_says_so_and_ends(tmp_path: Path) -> None:
     config = made_config(budget={"trials": 60})
-    proposer = build_proposer("random", config.space, config.fixed.objectives)
+    proposer = build_proposer(ProposerConfig(name="random"), config.space, config.fixed.objectives)
     with made_driver(tmp_path, config, proposer) as driver:
         play(driver, slots=1)
         assert len(rows(driver.store)) == 26  # all widths that meet the constraint

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from kdsearch.proposers import Done, build_proposer
+from kdsearch.proposers.portfolio import PortfolioProposer
 from kdsearch.results.store import read_epochs, read_trials
+from kdsearch.search_sections import ProposerConfig
 from tests.tune.made import (
     WIDTHS,
     Listed,
@@ -22,7 +24,7 @@ from tests.tune.made import (
 )
 
 
-@pytest.mark.parametrize("proposer", ["listed", "random", "tpe"])
+@pytest.mark.parametrize("proposer", ["listed", "random", "tpe", "nsga2", "evolution", "portfolio"])
 def test_a_kill_after_any_event_ends_in_the_same_number_of_rows(
     tmp_path: Path, proposer: str
 ) -> None:
@@ -31,7 +33,9 @@ def test_a_kill_after_any_event_ends_in_the_same_number_of_rows(
     def fresh():
         if proposer == "listed":
             return Listed(WIDTHS)
-        return build_proposer(proposer, config.space, config.fixed.objectives)
+        members = ["tpe", "evolution"] if proposer == "portfolio" else []
+        named = ProposerConfig(name=proposer, members=members)
+        return build_proposer(named, config.space, config.fixed.objectives)
 
     with made_driver(tmp_path / "whole", config, fresh()) as driver:
         play(driver, train=mixed)
@@ -86,3 +90,24 @@ def test_a_rerun_that_was_broken_off_is_not_the_searchs_to_go_on_with(tmp_path: 
     with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
         assert driver.finished and isinstance(driver.next(), Done)
         assert len(rows(driver.store)) == 6
+
+
+def test_after_a_break_a_portfolio_knows_who_won(tmp_path: Path) -> None:
+    config = made_config(
+        training={"epochs": 2, "lr": {"float": [0.01, 0.1]}},
+        proposer={"name": "portfolio", "members": ["evolution", "random"]},
+    )
+
+    def fresh() -> PortfolioProposer:
+        fixed = config.fixed
+        made = build_proposer(fixed.proposer, config.space, fixed.objectives)
+        assert isinstance(made, PortfolioProposer)
+        return made
+
+    first, again = fresh(), fresh()
+    with made_driver(tmp_path, config, first) as driver:
+        play(driver, train=mixed)
+    assert set(read_trials(tmp_path)["proposer"]) <= {"evolution", "random"}
+    with made_driver(tmp_path, config, again):
+        assert again.credit == first.credit
+    assert sum(c.won + c.lost for c in first.credit.values()) > 0
