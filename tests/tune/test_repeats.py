@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from kdsearch.tune.baseline import baseline_trials
+
 from kdsearch.config import TrialSpec
 from kdsearch.results.pareto import pareto_front
 from kdsearch.search_config import SearchConfig
-from kdsearch.tune.baseline import baseline_trials
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Taught
 from tests.tune.made import (
