@@ -23,18 +23,22 @@ class WarmProposer:
         ids of this search: they begin with a minus.
     queue : iterable of dict
         Assignments to propose first.
+    most : int
+        So many of them may run; those that are refused, and cost nothing, do not count.
     """
 
     def __init__(
-        self, inner: Proposer, told: Iterable[Observation], queue: Iterable[Assignment]
+        self, inner: Proposer, told: Iterable[Observation], queue: Iterable[Assignment], most: int
     ) -> None:
-        self.inner, self._queue = inner, deque(queue)
+        self.inner, self._queue, self._most = inner, deque(queue), most
+        self._given: set[str] = set()
         for observation in told:
             inner.observe(observation)
 
     def propose(self, trial_id: str) -> Proposal | Wait | Done:
         """The next point of the queue; after the last, what the inner one proposes."""
-        if self._queue:
+        if self._queue and len(self._given) < self._most:
+            self._given.add(trial_id)
             return Proposal(self._queue.popleft(), proposer=SOURCE)
         proposal = self.inner.propose(trial_id)
         return _orphan(proposal) if isinstance(proposal, Proposal) else proposal
@@ -46,6 +50,8 @@ class WarmProposer:
 
     def observe(self, observation: Observation) -> None:
         """Tell the inner one, of the queue's trials too."""
+        if observation.fate in ("infeasible", "repeated"):
+            self._given.discard(observation.trial_id)
         self.inner.observe(observation)
 
 

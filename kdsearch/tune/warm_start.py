@@ -73,7 +73,7 @@ def read_earlier(folders: Sequence[Path], config: SearchConfig, store: ResultSto
         raise UserError("--from", f"{store.folder} is this search itself; it goes on by itself")
     sources = [Source(*read_search(folder)) for folder in folders]
     if names or store.history.earlier:
-        store.append({"event": "from", "folders": names, "told": [], "queue": [], "at": now()})
+        store.append({"event": "from", "folders": names, "told": [], "queue": [], "most": 0})
     return sources
 
 
@@ -88,14 +88,15 @@ def warm(
     if sources:
         event = {**store.history.earlier, **_given(sources, ground), "at": now()}
         store.append(event)
-        told, queue = len(event["told"]), len(event["queue"])
-        show.say(f"--from: {told} rows told to the proposer, {queue} points to try first")
+        told, tries = len(event["told"]), min(len(event["queue"]), event["most"])
+        show.say(f"--from: {told} rows told to the proposer, {tries} points to try first")
     event, trials = store.history.earlier, store.history.trials.values()
     if not event.get("folders"):
         return inner
     tried = [t["assignment"] for t in trials if t["proposer"] == SOURCE]
     queue = [assignment for assignment in event["queue"] if assignment not in tried]
-    return WarmProposer(inner, [_observation(i, t) for i, t in enumerate(event["told"])], queue)
+    rows = [_observation(number, row) for number, row in enumerate(event["told"], 1)]
+    return WarmProposer(inner, rows, queue, event["most"] - len(tried))
 
 
 def carried(assignment: Assignment, space: SearchSpace, rng: random.Random) -> Assignment | None:
@@ -133,7 +134,8 @@ def _given(sources: Sequence[Source], ground: Ground) -> dict[str, Any]:
         if point is not None and point not in queue:
             queue.append(point)
     trials = ground.config.fixed.budget.trials
-    return {"told": told, "queue": queue[: MOST if trials is None else max(1, trials // SHARE)]}
+    most = MOST if trials is None else max(1, trials // SHARE)
+    return {"told": told, "queue": queue, "most": most}
 
 
 def _same(source: Source, ground: Ground) -> Iterator[TrialRow]:
@@ -202,7 +204,7 @@ def _told(source: Source, row: TrialRow) -> dict[str, Any]:
 def _observation(number: int, told: dict[str, Any]) -> Observation:
     values = told["values"]
     return Observation(
-        trial_id=f"-{number + 1:05d}",  # below all ids of this search
+        trial_id=f"-{number:05d}",  # below all ids of this search
         assignment=told["assignment"],
         fate=told["fate"],
         values=None if values is None else _numbers(values),

@@ -97,7 +97,11 @@ def test_finishing_on_ray_adds_seeds_and_another_schedule(
     front = pd.read_parquet(folder / "front.parquet")
     assert (front["finish_seeds"] == 2).all() and (front["baseline_seeds"] == 2).all()
     assert set(front["finish_epochs"]) == {1}
-    assert front[["test_accuracy", "test_mean", "test_interval", "gain_interval"]].notna().all(None)
+    assert (
+        front[["test_accuracy", "test_mean", "test_interval", "gain_interval"]]
+        .notna()
+        .all(axis=None)
+    )
     assert {path.name for path in (folder / "students").iterdir()} >= set(front["kept_as"])
 
 
