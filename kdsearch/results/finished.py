@@ -112,7 +112,7 @@ def finished_near(trials: pd.DataFrame, front: pd.DataFrame, history: History) -
     """The finished students that are not on the front, compared with those that are."""
     ids = {student for student, purpose in repeats(history) if purpose == "finish"}
     ids -= set(front["trial_id"])
-    rows = trials.loc[trials["trial_id"].isin(ids) & (trials["purpose"] == "search")]
+    rows = trials.loc[trials["trial_id"].isin(list(ids)) & (trials["purpose"] == "search")]
     rows = rows.assign(test_accuracy=rows["trial_id"].map(history.tests).astype("float64"))
     return with_repeats(rows.reset_index(drop=True), history, list(front["trial_id"]))
 

@@ -174,7 +174,8 @@ def comparison_rows(*students: pd.DataFrame) -> tuple[list[str], list[list[str]]
         Column names, and a line for every student that was trained again.
     """
     names = ["trial", "seeds", "epochs", "distilled", "labels alone", "gain", "kept as"]
-    rows = [row for frame in students if "finish_seeds" in frame for _, row in frame.iterrows()]
+    frames = [frame for frame in students if "finish_seeds" in frame]
+    rows: list[dict[str, Any]] = [row for frame in frames for row in frame.to_dict("records")]
     return names, [
         [
             row["trial_id"],

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 from kdsearch.proposers import Done, Observation, Proposal, build_proposer
+from kdsearch.proposers.base import Fate
 from kdsearch.proposers.random import RandomProposer
 from kdsearch.proposers.warm import WarmProposer
 from tests.proposers.spaces import FATES, OBJECTIVES, SPACE, play, propose, seen
@@ -52,7 +53,8 @@ def test_of_the_queue_no_more_may_run_than_its_share_and_refusals_cost_nothing()
     queue = points(5)
     proposer = WarmProposer(Heard(), [], queue, 2)
     given = []
-    for number, fate in ((0, "infeasible"), (0, "complete"), (1, "repeated"), (1, "complete")):
+    fates: list[Fate] = ["infeasible", "complete", "repeated", "complete"]
+    for number, fate in zip((0, 0, 1, 1), fates, strict=True):
         given.append(propose(proposer, number))
         proposer.observe(seen(number, given[-1], fate))
     assert [p.assignment for p in given] == queue[:4]

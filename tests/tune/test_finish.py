@@ -110,7 +110,7 @@ def test_one_broken_off_goes_on_with_what_is_missing(here: tuple[Path, Workers])
     assert len(measured(folder)) == len(set(measured(folder)))
     trials = read_trials(folder)
     again = trials[trials["purpose"] != "search"]
-    assert not again[["parent_id", "purpose", "seed"]].duplicated().any()
+    assert not again.duplicated(subset=["parent_id", "purpose", "seed"]).any()
     assert set(again["trial_id"]) <= set(measured(folder)) and ended <= set(trials["trial_id"])
     started = [event["trial_id"] for event in events_of(folder, "trial")]
     assert len(started) == len(set(started))

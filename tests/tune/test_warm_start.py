@@ -122,7 +122,7 @@ def test_of_other_trainings_the_front_is_tried_and_no_value_believed(
     inner = Listed([1, 2, 3] if narrow else LEFT)
     changes = {"budget": {"trials": 8}, **changes}
     with begun(tmp_path / "made", [fronted], inner, **changes) as driver:
-        assert all(o.assignment[WIDTH] <= 3 for o in inner.told) and bool(inner.told) == narrow
+        assert {o.assignment[WIDTH] for o in inner.told} == ({2} if narrow else set())
         play(driver)
         trials = driver.store.trials()
     (event,) = events_of(tmp_path / "made", "from")[1:]
@@ -134,11 +134,8 @@ def test_of_other_trainings_the_front_is_tried_and_no_value_believed(
     first = trials.sort_values("trial_id").head(event["most"])
     tried = [point[WIDTH] for point in event["queue"][: event["most"]]]
     assert first[WIDTH].tolist() == tried and (trials["proposer"] == "from").sum() == len(tried)
-    assert (
-        set(first["proposer"]) == {"from"}
-        and first["parent_id"].isna().all()
-        and len(trials) == changes["budget"]["trials"]
-    )
+    assert set(first["proposer"]) == {"from"} and first["parent_id"].isna().all()
+    assert len(trials) == changes["budget"]["trials"]
 
 
 def test_the_search_goes_on_without_the_earlier_folder(fronted: Path, tmp_path: Path) -> None:
