@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kdsearch.student_folder import load_student
     from kdsearch.students import build_student
     from kdsearch.trial import run_trial
+    from kdsearch.tune.finish import finish_search
     from kdsearch.tune.search import run_search
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ _HOMES = {
     "distillation_error": "kdsearch.measures",
     "distillation_error_l1": "kdsearch.measures",
     "equivalent_smoothing": "kdsearch.measures",
+    "finish_search": "kdsearch.tune.finish",
     "hypervolume": "kdsearch.results",
     "kl_divergence": "kdsearch.measures",
     "load_config": "kdsearch.search_config",
@@ -54,6 +56,7 @@ __all__ = [
     "distillation_error",
     "distillation_error_l1",
     "equivalent_smoothing",
+    "finish_search",
     "hypervolume",
     "kl_divergence",
     "load_config",

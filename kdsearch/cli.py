@@ -8,10 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from kdsearch.errors import UserError
+from kdsearch.terminal import grid, table
 
 app = typer.Typer(
     add_completion=False,
@@ -30,6 +29,9 @@ TrialId = Annotated[str, typer.Argument(help="A trial's id.", show_default=False
 Edits = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key: training.epochs=20.")
 ]
+Address = Annotated[
+    str | None, typer.Option(help="A Ray cluster to join: auto, on one of its nodes.")
+]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Where searches land.")]
 
 
@@ -38,9 +40,10 @@ def run(
     file: SearchFile,
     results: ResultsDir = Path("results"),
     edits: Edits = [],  # noqa: B006 - typer copies it
-    address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to join: auto, on one of its nodes.")
-    ] = None,
+    earlier: Annotated[
+        list[Path], typer.Option("--from", metavar="RESULTS", help="An earlier search to use.")
+    ] = [],  # noqa: B006
+    address: Address = None,
     baseline: Annotated[
         bool, typer.Option(help="Then train the front's students again without a teacher.")
     ] = False,
@@ -54,6 +57,7 @@ def run(
         file,
         results=results,
         edits=edits,
+        earlier=earlier,
         address=address,
         baseline=seeds if baseline else 0,
         console=console,
@@ -85,6 +89,38 @@ def front(
 ) -> None:
     """Print the front of a search, and write front.csv and front.svg."""
     _print_front(results, write=True, html=html)
+
+
+@app.command()
+def finish(
+    results: Results,
+    seeds: Annotated[int, typer.Option(help="Repeats of each student.")] = 3,
+    epochs: Annotated[
+        int | None, typer.Option(help="Of their schedule, instead of each one's own.")
+    ] = None,
+    near: Annotated[
+        float, typer.Option(help="Also students so little less accurate than the front's.")
+    ] = 0.01,
+    baseline: Annotated[bool, typer.Option(help="Also each one without its teacher.")] = True,
+    address: Address = None,
+    quiet: Annotated[bool, typer.Option(help="Print the front alone.")] = False,
+) -> None:
+    """Train the front's students again over seeds, and print means and intervals on test."""
+    from kdsearch.tune.finish import finish_search
+
+    done = finish_search(
+        results,
+        seeds=seeds,
+        epochs=epochs,
+        near=near,
+        baseline=baseline,
+        address=address,
+        console=console,
+        quiet=quiet,
+    )
+    _print_front(results, write=False)
+    if not done:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -127,10 +163,10 @@ def methods(
     from kdsearch.losses import card
 
     if name is not None:
-        _grid(card.card_texts(card.read_card(name)))
+        console.print(grid(card.card_texts(card.read_card(name))), highlight=False)
     elif console.is_terminal:
         rows = [card.card_row(each) for each in card.read_cards()]
-        _table(list(card.COLUMNS), rows, wrapped=True)
+        console.print(table(card.COLUMNS, rows, wrapped=True))
     else:
         for each in card.read_cards():
             _say(card.card_line(each))
@@ -183,38 +219,24 @@ def main() -> NoReturn:
 
 
 def _print_front(folder: Path, *, write: bool, html: bool = False) -> None:
-    from kdsearch.results.front import read_front, write_front
-    from kdsearch.results.report import comparison_rows, front_rows
+    from kdsearch.results.front import read_front, read_near, write_front
+    from kdsearch.results.report import comparison_rows, front_rows, noise
 
     trials, best, objectives = read_front(folder)
+    near = read_near(folder, trials, best)
     statuses = list(trials[trials["purpose"] == "search"]["status"])
     said = ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
     _say(f"front of {folder}: {len(best)} students; trials: {said or 'none yet'}")
-    _table(*front_rows(best))
-    lines = comparison_rows(trials, list(best["trial_id"]))
-    if lines:
-        _say("validation accuracy, trained again over seeds (percent, mean ± deviation)")
-        _table(["trial", "parameters", "seeds", "distilled", "labels alone", "gain"], lines)
+    console.print(table(*front_rows(best, objectives)))
+    if len(near):
+        _say(f"near the front, and trained again too: {len(near)} students")
+        console.print(table(*front_rows(near, objectives)))
+    if lines := noise(best):
+        _say("test accuracy over seeds, with the teacher and on labels alone")
+        console.print(table(*comparison_rows(best, near)))
+        _say(lines)
     if write:  # last: a folder that cannot be written still shows its front
         write_front(trials, best, objectives, folder, folder.resolve().name, html)
-
-
-def _table(columns: list[str], rows: list[list[str]], wrapped: bool = False) -> None:
-    table = Table(box=None, pad_edge=False)
-    for i, name in enumerate(columns):
-        justify, flows = "left" if wrapped else "right", wrapped and i > 0
-        table.add_column(name, justify=justify, no_wrap=not flows, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
-
-
-def _grid(texts: list[tuple[str, str]]) -> None:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="bold")
-    for label, text in texts:
-        grid.add_row(escape(label), escape(text))
-    console.print(grid, highlight=False)
 
 
 def _say(line: str) -> None:

@@ -20,10 +20,10 @@ from kdsearch.losses import LOSSES
 from kdsearch.results.store import ResultStore
 from kdsearch.tune import cluster
 from tests.command_line import Line
-from tests.results.made import story
+from tests.results.made import finished, story
 from tests.tune.made import DISTILLED, distilled_here, events_of
 
-COMMANDS = ("check", "export", "front", "methods", "run", "study", "submit", "trial")
+COMMANDS = ("check", "export", "finish", "front", "methods", "run", "study", "submit", "trial")
 
 
 @pytest.fixture
@@ -207,6 +207,15 @@ def test_study_writes_a_database(call: Line, searched: Path, tmp_path: Path) -> 
     assert len(optuna.load_study(study_name="here", storage=storage).trials) == 2
 
 
+def test_front_prints_intervals_where_students_were_trained_again(
+    call: Line, tmp_path: Path
+) -> None:
+    with ResultStore.open(tmp_path / "made") as store:
+        store.append(*finished({"00000": ([0.8, 0.9], []), "00001": ([0.95, 0.97], [])}))
+    said = call("front", tmp_path / "made")
+    assert said.code == 0 and "85.00 ± 63.53" in said.out and "95 % interval" in said.out
+
+
 # Faults
 
 
@@ -221,6 +230,11 @@ FAULTS = {
     "no such row": ("trial", "{searched}", "00077"),
     "no such student": ("export", "{told}", "00000", "--to", "{tmp}/out"),
     "a path as a row": ("export", "{told}", "../told", "--to", "{tmp}/out"),
+    "nothing to finish": ("finish", "{tmp}"),
+    "no seed": ("finish", "{searched}", "--seeds", "0"),
+    "no epoch": ("finish", "{searched}", "--epochs", "0"),
+    "an earlier search that is none": ("run", "{file}", "--results", "{tmp}", "--from", "{tmp}"),
+    "begun without it": ("run", "{file}", "--results", "{tmp}/results", "--from", "{told}"),
     "no storage": ("study", "{tmp}", "--storage", "sqlite:///x.db"),
     "results in a file": ("run", "{file}", "--results", "{file}"),
     "another search": ("run", "{file}", "--results", "{tmp}", "--set", "search=told"),

@@ -20,6 +20,7 @@ NAMES = [
     "distillation_error",
     "distillation_error_l1",
     "equivalent_smoothing",
+    "finish_search",
     "hypervolume",
     "kl_divergence",
     "load_config",

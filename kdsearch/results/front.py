@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdsearch.errors import UserError
-from kdsearch.results.log import fold, read_events
+from kdsearch.results.finished import FINISH_COLUMNS, finished_near, with_repeats
+from kdsearch.results.log import History, fold, read_events
 from kdsearch.results.pareto import DEFAULT_OBJECTIVES, pareto_front
 from kdsearch.results.report import write_front_html, write_front_svg
 from kdsearch.results.store import read_trials
@@ -24,7 +25,8 @@ def read_front(results: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFr
     Returns
     -------
     trials, front : DataFrame
-        The front with a column ``test_accuracy``, null until the search has ended.
+        The front with a column ``test_accuracy``, null until the search has ended; and once its
+        students have been trained again over seeds, with those of `FINISH_COLUMNS`.
     objectives : list of dict
         As the search file declares them.
 
@@ -33,26 +35,37 @@ def read_front(results: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFr
     UserError
         No search there, or one of a later version.
     """
-    folder = Path(results)
-    if not (folder / "log.jsonl").exists():
-        raise UserError(str(folder), "holds no search; give the folder that `kdsearch run` printed")
-    history = fold(read_events(folder / "log.jsonl"))
+    history = _history(Path(results))
     declared = history.header.get("config", {}).get("objectives") or [
         {"name": name, "direction": direction, "scale": "log" if direction == "min" else "linear"}
         for name, direction in DEFAULT_OBJECTIVES
     ]
     pairs = [(o["name"], o["direction"]) for o in declared]
-    trials = read_trials(folder)
-    return trials, front_with_tests(trials, history.tests, pairs), declared
+    trials = read_trials(results)
+    return trials, front_with_tests(trials, history, pairs), declared
+
+
+def read_near(
+    results: str | os.PathLike[str], trials: pd.DataFrame, front: pd.DataFrame
+) -> pd.DataFrame:
+    """The students near the front that have been trained again over seeds.
+
+    Parameters
+    ----------
+    trials, front : DataFrame
+        As `read_front` gives them.
+    """
+    return finished_near(trials, front, _history(Path(results)))
 
 
 def front_with_tests(
-    trials: pd.DataFrame, tests: Mapping[str, float], objectives: Sequence[tuple[str, str]]
+    trials: pd.DataFrame, history: History, objectives: Sequence[tuple[str, str]]
 ) -> pd.DataFrame:
-    """The front, with the test accuracies that have been read."""
+    """The front, with the test accuracies that have been read, and what its repeats say."""
     front = pareto_front(trials, objectives)
-    measured = [tests.get(trial_id) for trial_id in front["trial_id"]]
-    return front.assign(test_accuracy=measured).astype({"test_accuracy": "float64"})
+    measured = [history.tests.get(trial_id) for trial_id in front["trial_id"]]
+    front = front.assign(test_accuracy=measured).astype({"test_accuracy": "float64"})
+    return with_repeats(front, history)
 
 
 def write_front(
@@ -77,11 +90,29 @@ def write_front(
     UserError
         A disk that cannot be written.
     """
-    write_table(frame_table(front, folder / "trials.parquet"), folder / "front.parquet")
-    write_aside(folder / "front.csv", lambda part: front.to_csv(part, index=False))
+    write_rows(front, folder, "front")
     sizes = [o for o in objectives if o["direction"] == "min"]
     size = sizes[0]["name"] if sizes else "parameters"
     log = not sizes or sizes[0].get("scale") == "log"
     write_front_svg(trials, front, folder / "front.svg", title, size, log)
     if html and not write_front_html(trials, front, folder / "front.html", title, size, log):
         raise UserError("--html", 'needs plotly: pip install "kdsearch[report]"')
+
+
+def write_rows(rows: pd.DataFrame, folder: Path, name: str) -> None:
+    """Write rows of a search as ``<name>.parquet`` and ``<name>.csv``.
+
+    Raises
+    ------
+    UserError
+        A disk that cannot be written.
+    """
+    table = frame_table(rows, folder / "trials.parquet", FINISH_COLUMNS)
+    write_table(table, folder / f"{name}.parquet")
+    write_aside(folder / f"{name}.csv", lambda part: rows.to_csv(part, index=False))
+
+
+def _history(folder: Path) -> History:
+    if not (folder / "log.jsonl").exists():
+        raise UserError(str(folder), "holds no search; give the folder that `kdsearch run` printed")
+    return fold(read_events(folder / "log.jsonl"))

@@ -12,6 +12,7 @@ from kdsearch.results.records import TrialRow
 
 Event = dict[str, Any]
 
+LATEST = {"search": "header", "finish": "finish", "from": "earlier"}  # events, kept as they are
 NUMBERS = ("train_loss", "validation_accuracy", "validation_loss", "lr", "seconds")  # of an epoch
 
 
@@ -38,6 +39,10 @@ class History:
         Wall time of the search so far, summed over its runs.
     exhausted : str or None
         Why nothing new could be proposed, where that ended the search.
+    finish : dict
+        What `kdsearch finish` was last asked for; empty where it never was.
+    earlier : dict
+        What earlier searches gave this one to begin with; empty where there were none.
     """
 
     header: Event = field(default_factory=dict)
@@ -49,12 +54,14 @@ class History:
     epoch_count: int = 0
     seconds: float = 0.0
     exhausted: str | None = None
+    finish: Event = field(default_factory=dict)
+    earlier: Event = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         """Fold one more event in."""
         kind = event["event"]
-        if kind == "search":
-            self.header = event
+        if kind in LATEST:
+            setattr(self, LATEST[kind], event)
         elif kind == "trial":
             if event["purpose"] == "search":  # epochs of a broken run of this trial are void
                 self.epoch_count -= len(self.epochs.get(event["trial_id"], ()))

@@ -12,7 +12,11 @@ Events are plain mappings, one JSON line each; the driver writes them:
 ``end``
     A trial is a row from here on. Its ``peak_memory_mib`` is what the training took on a GPU.
 ``test``
-    Test accuracy of a front student.
+    Test accuracy of a front student, or of a repeat.
+``finish``
+    Repeats over seeds are asked for: how many seeds and epochs.
+``from``
+    What earlier searches gave this one: rows its proposer was told, points it was to try first.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +22,50 @@ LABELS = {
     "latency_ms": "latency (ms)",
     "peak_memory_mib": "peak memory of a forward (MiB)",
 }
+CELLS = {  # of the table: heading and format
+    "size_bytes": ("bytes", ","),
+    "latency_ms": ("ms", ".3g"),
+    "peak_memory_mib": ("MiB", ".3g"),
+    "validation_loss": ("loss", ".4f"),
+}
+SHOWN_TIES = 2
+NOISE = (
+    "±: 95 % interval over seeds, on this test split; ~: a gain inside the noise; ?: of one seed, "
+    "noise unknown; tied: front students that the seeds do not tell apart; kept as: id to export"
+)
 INK, ACCENT, FAINT = "#1f2933", "#0b7285", "#adb5bd"
 
 
-def front_rows(front: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """The front as words: column names, and a line a student."""
-    columns = {
-        "trial": lambda r: r["trial_id"],
-        "parameters": lambda r: f"{r['parameters']:,}",
-        "macs": lambda r: f"{r['macs']:,}",
-        "validation": lambda r: _percent(r["validation_accuracy"]),
-        "test": lambda r: _percent(r.get("test_accuracy")),
-        "teacher": lambda r: _percent(r["teacher_validation_accuracy"]),
-    }
+def front_rows(
+    front: pd.DataFrame, objectives: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """The front as words: column names, and a line a student.
+
+    Parameters
+    ----------
+    front : DataFrame
+        As `read_front` gives it. Students that were trained again over seeds stand there with their
+        mean over them and its 95 % interval; the others with their one run.
+    objectives : sequence of mapping
+        As declared; those that are not in percent are columns, `parameters` always is.
+    """
+    declared = [o["name"] for o in objectives if o["name"] != "validation_accuracy"]
+    columns: dict[str, Callable[[Any], str]] = {"trial": lambda r: r["trial_id"]}
+    for name in dict.fromkeys(["parameters", *declared]):
+        heading, form = CELLS.get(name, (name, ","))
+        columns[heading] = lambda r, name=name, form=form: _number(r[name], form)
+    columns["validation"] = lambda r: _reached(r, "validation", r["validation_accuracy"])
+    columns["test"] = lambda r: _reached(r, "test", r.get("test_accuracy"))
+    if "finish_seeds" in front:
+        columns |= {"gain": _gain, "tied": lambda r: _ids(r["tied_with"])}
+    else:
+        columns["teacher"] = lambda r: _percent(r["teacher_validation_accuracy"])
     return list(columns), [[cell(row) for cell in columns.values()] for _, row in front.iterrows()]
+
+
+def noise(front: pd.DataFrame) -> str:
+    """How to read the intervals of a table; nothing where there are none."""
+    return NOISE if "finish_seeds" in front else ""
 
 
 def write_front_svg(
@@ -133,40 +163,35 @@ def write_front_html(
     return True
 
 
-def comparison_rows(trials: pd.DataFrame, names: Sequence[str]) -> list[list[str]]:
-    """The same students with and without a teacher, over seeds: mean and standard deviation.
+def comparison_rows(*students: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """The same students with and without a teacher, over seeds, on test.
 
     Parameters
     ----------
-    trials : DataFrame
-        With rows of purpose ``finish`` and ``baseline``, whose parent is a trial of the front.
-    names : sequence of str
-        Trial ids of the front, in the order wanted.
+    students : DataFrame
+        As `read_front` and `read_near` give them.
 
     Returns
     -------
-    list of list of str
-        Trial, parameters, seeds, distilled, labels alone, difference in points.
+    list of str, list of list of str
+        Column names, and a line for every student that was trained again.
     """
-    lines = []
-    for trial_id in names:
-        taught, alone = (
-            trials.loc[(trials["parent_id"] == trial_id) & (trials["purpose"] == purpose)]
-            for purpose in ("finish", "baseline")
-        )
-        if len(taught) and len(alone):
-            gain = taught["validation_accuracy"].mean() - alone["validation_accuracy"].mean()
-            lines.append(
-                [
-                    trial_id,
-                    f"{taught['parameters'].iloc[0]:,}",
-                    f"{len(taught)} and {len(alone)}",
-                    _spread(taught["validation_accuracy"]),
-                    _spread(alone["validation_accuracy"]),
-                    f"{100 * gain:+.2f}",
-                ]
-            )
-    return lines
+    names = ["trial", "seeds", "epochs", "distilled", "labels alone", "gain", "kept as"]
+    frames = [frame for frame in students if "finish_seeds" in frame]
+    rows: list[dict[str, Any]] = [row for frame in frames for row in frame.to_dict("records")]
+    return names, [
+        [
+            row["trial_id"],
+            f"{row['finish_seeds']} and {row['baseline_seeds']}",
+            _number(row["finish_epochs"], ","),
+            _reached(row, "test", None),
+            _reached(row, "baseline_test", None),
+            _gain(row),
+            "" if _missing(row["kept_as"]) else row["kept_as"],
+        ]
+        for row in rows
+        if row["finish_seeds"] or row["baseline_seeds"]
+    ]
 
 
 def _searched(trials: pd.DataFrame) -> pd.DataFrame:
@@ -179,9 +204,37 @@ def _steps(front: pd.DataFrame, size: str) -> pd.DataFrame:
 
 
 def _percent(value: Any) -> str:
-    return "" if value is None or value != value else f"{100 * value:.2f} %"
+    return "" if _missing(value) else f"{100 * value:.2f} %"
 
 
-def _spread(values: pd.Series) -> str:
-    deviation = values.std(ddof=1) if len(values) > 1 else float("nan")
-    return f"{100 * values.mean():.2f} ± {100 * deviation:.2f}"
+def _number(value: Any, form: str) -> str:
+    return "" if _missing(value) else f"{value:{form}}"
+
+
+def _reached(row: Any, name: str, once: Any) -> str:
+    """The mean over seeds and its interval; without repeats, the one run's value."""
+    mean, half = row.get(f"{name}_mean"), row.get(f"{name}_interval")
+    if _missing(mean):
+        return _percent(once)
+    return _percent(mean) if _missing(half) else f"{100 * mean:.2f} ± {100 * half:.2f}"
+
+
+def _gain(row: Any) -> str:
+    """The difference in points; `~` where the noise may have made it, `?` where none is known."""
+    gain, half = row["gain"], row["gain_interval"]
+    if _missing(gain):
+        return ""
+    if _missing(half):
+        return f"{100 * gain:+.2f} ?"
+    return f"{100 * gain:+.2f} ± {100 * half:.2f}{' ~' if abs(gain) <= half else '  '}"
+
+
+def _ids(tied: Any) -> str:
+    ids = [] if _missing(tied) else str(tied).split()
+    return " ".join(ids[:SHOWN_TIES]) + (f" +{n}" if (n := len(ids) - SHOWN_TIES) > 0 else "")
+
+
+def _missing(value: Any) -> bool:
+    import pandas as pd
+
+    return value is None or bool(pd.isna(value))

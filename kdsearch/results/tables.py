@@ -77,14 +77,16 @@ def epoch_table(epochs: Iterable[Mapping[str, Any]]) -> pa.Table:
     return stamp(pa.table(columns))
 
 
-def frame_table(frame: pd.DataFrame, like: Path) -> pa.Table:
-    """A DataFrame with the dtypes of a Parquet file of ours; columns it lacks are float64.
+def frame_table(
+    frame: pd.DataFrame, like: Path, dtypes: Mapping[str, str] | None = None
+) -> pa.Table:
+    """A DataFrame with the dtypes of a Parquet file of ours; columns it lacks, of `dtypes`.
 
     Left to itself pandas would make int64 columns with a null float64, and empty ones untyped.
     """
     schema = pq.read_schema(like)
     for name in frame.columns.difference(schema.names, sort=False):
-        schema = schema.append(pa.field(name, F))
+        schema = schema.append(pa.field(name, DTYPES[(dtypes or {}).get(name, "float64")]))
     return stamp(pa.Table.from_pandas(frame, schema, preserve_index=False))
 
 

@@ -61,8 +61,10 @@ class Driver:
         self.running: dict[str, dict[str, Any]] = {}
         self._told_at = self.started_at
         # A rerun that was broken off may be of other data: it is not the search's to go on with.
+        # And trials of a search that was broken off wait for it, with its scheduler.
+        others = ("rerun",) if proposer is not None else ("rerun", "search")
         self._queue: deque[dict[str, Any]] = deque(
-            event for event in store.history.running.values() if event["purpose"] != "rerun"
+            event for event in store.history.running.values() if event["purpose"] not in others
         )
         trials = store.history.trials.values()
         self._seen = {t["architecture_key"] for t in trials if t["purpose"] == "search"}
@@ -131,15 +133,13 @@ class Driver:
         idle_seconds: float | None = None,
         weights: bytes | None = None,
     ) -> None:
-        """Record the end of a trial; the weights of a student on the front are kept.
+        """Record the end of a trial; weights of repeats and of the front are kept.
 
         `idle_seconds` is how long its worker had waited for it: what orchestration costs.
         """
         event = self.running.pop(trial_id, None)
         if event is None:
             return
-        if event["purpose"] not in ("search", "rerun"):
-            weights = None
         if weights is not None:
             keep_student(self.ground, self.store, event, weights)
         ended = {

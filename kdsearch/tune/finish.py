@@ -1,50 +1,128 @@
-"""The end of a search: test accuracy of the front, read once, and the front's files."""
+"""`finish_search`: the front's students again, over seeds, so that luck counts for none of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from dataclasses import asdict
+from pathlib import Path
 
-import torch
+from rich.console import Console
 
-from kdsearch.data import Batches, ImageData
-from kdsearch.results.front import front_with_tests, write_front
-from kdsearch.results.pareto import pareto_front
+from kdsearch.check import check_search
+from kdsearch.errors import UserError
+from kdsearch.results.finished import NEAR
 from kdsearch.results.store import ResultStore
-from kdsearch.schemes import evaluate
-from kdsearch.search_config import SearchConfig
-from kdsearch.student_folder import load_student
-from kdsearch.tune.observe import directions
+from kdsearch.search_config import SearchConfig, find_user_code, load_config
+from kdsearch.tune.closing import close_search
+from kdsearch.tune.driver import Driver
+from kdsearch.tune.gate import now
+from kdsearch.tune.opening import load_same
+from kdsearch.tune.progress import SearchProgress
+from kdsearch.tune.repeats import Asked, missing_repeats, repeat_events
+from kdsearch.tune.workers import Workers, hired
 
 
 def finish_search(
-    store: ResultStore, config: SearchConfig, load: Callable[[], ImageData] | None
-) -> None:
-    """Read the test accuracy of every front student that has none yet, and write the front.
+    results: str | os.PathLike[str],
+    *,
+    seeds: int = 3,
+    epochs: int | None = None,
+    near: float = NEAR,
+    baseline: bool = True,
+    address: str | None = None,
+    console: Console | None = None,
+    quiet: bool = False,
+) -> bool:
+    """Train the students on and near a search's front again, over seeds; read test once of each.
+
+    New rows have the purpose ``finish``; and ``baseline``, the same student from the same seed on
+    labels alone. What is there already is not trained again, so the same call goes on after a
+    break, and more `seeds` add to the former ones.
 
     Parameters
     ----------
-    load : callable or None
-        Gives the data, asked for only if something is to be measured. None: nothing is, for the
-        search goes on; the files alone are written.
+    results : path
+        The folder of the search: ``results/<search>``.
+    seeds : int
+        Repeats of each student.
+    epochs : int, optional
+        Of their schedule, instead of each one's own; the learning rate then anneals once, to its
+        end. Means are over the repeats of the last number asked for.
+    near : float
+        Not the front alone, but also students that no front student, nowhere worse in the other
+        objectives, beats by this much validation accuracy.
+    baseline : bool
+        Train each without its teacher too, unless it had none.
+    address : str, optional
+        A Ray cluster to join (``auto``); None starts Ray on this machine.
+    console : Console, optional
+        Where progress is shown.
+    quiet : bool
+        Show nothing.
+
+    Returns
+    -------
+    bool
+        False where it was interrupted.
+
+    Raises
+    ------
+    UserError
+        No search there or one without a front, one that another process writes, or a number out of
+        its bounds.
     """
-    store.flush(force=True)
-    objectives = config.fixed.objectives
-    trials = store.trials()
-    if load is not None:
-        _measure(store, list(pareto_front(trials, directions(objectives))["trial_id"]), load)
-    front = front_with_tests(trials, store.history.tests, directions(objectives))
-    declared = [o.model_dump() for o in objectives]
-    write_front(trials, front, declared, store.folder, config.fixed.search)
+    asked = Asked(seeds, epochs, near, baseline)
+    folder = Path(results)
+    if not (folder / "log.jsonl").exists():
+        raise UserError(str(folder), "holds no search; give the folder that `kdsearch run` made")
+    with ResultStore.open(folder) as store, SearchProgress(console or Console(), quiet) as show:
+        header = store.history.header
+        if not header:
+            raise UserError(str(folder), "holds no search: its log is empty; run the search again")
+        config = load_config(header["config"], base=Path(header["base"]))
+        find_user_code(config.base)
+        return finish_rest(store, config, asked, address, show)
 
 
-def _measure(store: ResultStore, front: list[str], load: Callable[[], ImageData]) -> None:
-    kept = store.students()
-    missing = [t for t in front if t not in store.history.tests and t in kept]
-    if not missing:
-        return
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    batches = Batches(load(), 1000, device=device)
-    for trial_id in missing:
-        student = load_student(store.folder / "students" / trial_id).to(device)
-        accuracy, _ = evaluate(student, batches.evaluation("test"))
-        store.append({"event": "test", "trial_id": trial_id, "test_accuracy": accuracy})
+def finish_rest(
+    store: ResultStore,
+    config: SearchConfig,
+    asked: Asked,
+    address: str | None,
+    show: SearchProgress,
+) -> bool:
+    """Train what is asked for and missing, Ray started where something is."""
+    purposes = {trial["purpose"] for trial in store.history.running.values()}
+    missing = missing_repeats(store, config.fixed.objectives, asked)
+    if missing or not purposes.isdisjoint(("finish", "baseline")):
+        summary, data = check_search(config), load_same(store, config)
+        with hired(config, summary, data, store, address, show) as workers:
+            return finish_front(workers, store, asked)
+    _ask(store, asked)
+    close_search(store, config, lambda: load_same(store, config))
+    show.say(f"{store.folder} is finished over these seeds; more --seeds go on with it")
+    return True
+
+
+def finish_front(workers: Workers, store: ResultStore, asked: Asked) -> bool:
+    """Train what is asked for and missing; False where it was interrupted."""
+    config = workers.ground.config
+    driver = Driver(workers.ground, store)
+    repeats = missing_repeats(store, config.fixed.objectives, asked)
+    driver.enqueue(repeat_events(driver, repeats, asked.epochs))
+    _ask(store, asked)
+    if repeats:
+        students = len({repeat.parent_id for repeat in repeats})
+        workers.show.say(
+            f"{students} students again over {asked.seeds} seeds: {len(repeats)} trainings to go"
+        )
+    finished = workers.run(driver)
+    close_search(store, config, (lambda: workers.ground.data) if finished else None)
+    return finished
+
+
+def _ask(store: ResultStore, asked: Asked) -> None:
+    """Record what means are to be taken over, where it is new."""
+    last = {name: store.history.finish.get(name) for name in asdict(asked)}
+    if not store.history.finish or last != asdict(asked):
+        store.append({"event": "finish", **asdict(asked), "at": now()})

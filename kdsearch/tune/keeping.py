@@ -1,4 +1,7 @@
-"""Whose weights are kept: the front's, and those of trials that were asked for by name."""
+"""Whose weights are kept: the front's, and those of trials that were asked for by name.
+
+Repeats over seeds keep theirs until their test accuracy is read: see `close_search`.
+"""
 
 from __future__ import annotations
 
@@ -48,5 +51,5 @@ def drop_dominated(store: ResultStore, objectives: Sequence[ObjectiveConfig]) ->
     """Remove the weights of the search's own trials that are not on its front."""
     front = pareto_front(store.trials(), directions(objectives))
     trials = store.history.trials.items()
-    searched = {trial_id for trial_id, event in trials if event["purpose"] != "rerun"}
+    searched = {trial_id for trial_id, event in trials if event["purpose"] == "search"}
     store.drop_students(searched - set(front["trial_id"]))

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from kdsearch.data import ImageData, load_data
 from kdsearch.errors import UserError
 from kdsearch.results.records import SCHEMA_VERSION
 from kdsearch.results.store import ResultStore
@@ -52,6 +53,26 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
         text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True)
         write_aside(folder / "config.yaml", lambda part: part.write_text(text, encoding="utf-8"))
         yield store
+
+
+def load_same(store: ResultStore, config: SearchConfig) -> ImageData:
+    """The data of a search, the same as when it was started.
+
+    Raises
+    ------
+    UserError
+        Files that have changed since.
+    """
+    data = load_data(next(iter(config.plans()))[1].data, config.base)
+    trials = store.history.trials.values()
+    then = next((t["data_id"] for t in trials if t["purpose"] != "rerun"), data.id)
+    if then != data.id:
+        raise UserError(
+            "data",
+            f"the files have changed since {store.folder} was started (then {then}, now {data.id});"
+            " restore them, or give the search another name",
+        )
+    return data
 
 
 def write_environment(folder: Path, data_id: str, resources: Mapping[str, Any]) -> None:

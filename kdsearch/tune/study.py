@@ -58,5 +58,7 @@ def read_search(results: Path) -> tuple[History, SearchConfig]:
     if not (results / "log.jsonl").exists():
         raise UserError(str(results), "holds no search; give the folder that `kdsearch run` made")
     history = fold(read_events(results / "log.jsonl"))
+    if not history.header:
+        raise UserError(str(results), "holds no search: its log is empty; run the search again")
     config = load_config(history.header["config"], base=Path(history.header["base"]))
     return history, config

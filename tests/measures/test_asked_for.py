@@ -13,11 +13,17 @@ from kdsearch.config import TrialSpec
 from kdsearch.measures import MEASURES
 from kdsearch.results.store import ResultStore, read_epochs, read_trials
 from kdsearch.search_config import load_config
-from kdsearch.tune.baseline import baseline_trials
 from kdsearch.tune.rerun import rerun_trial
 from tests.results.made import CONFIG, end, epoch, header, trial
 from tests.searches import fault, tree
-from tests.tune.made import DISTILLED, Listed, ground_here, made_driver, really
+from tests.tune.made import (
+    DISTILLED,
+    Listed,
+    enqueue_repeats,
+    ground_here,
+    made_driver,
+    really,
+)
 
 ASKED = ["agreement", "mutual_information"]
 
@@ -112,15 +118,15 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with made_driver(results / "here", config, Listed([4, 6]), scheduled=False) as driver:
         driver.ground = ground
         really(driver, ground.data, teacher)
-        driver.enqueue(baseline_trials(driver, seeds=1))
+        enqueue_repeats(driver)
         really(driver, ground.data, teacher)
     return results / "here"
 
 
 def test_rows_hold_what_the_last_epoch_measured(measured: Path) -> None:
     trials, epochs = read_trials(measured), read_epochs(measured)
-    assert {"search", "baseline", "finish"} == set(trials["purpose"])
-    assert trials[ASKED].notna().all(axis=None)  # a baseline is held against the teacher too
+    assert {"search", "finish"} == set(trials["purpose"])
+    assert trials[ASKED].notna().all(axis=None)
     last = epochs[epochs["epoch"] == 2].set_index("trial_id").loc[trials["trial_id"], ASKED]
     assert last.to_numpy().tolist() == trials[ASKED].to_numpy().tolist()
     assert epochs.loc[epochs["epoch"] == 1, ASKED].isna().all(axis=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 COLUMNS = {
@@ -107,3 +108,46 @@ def story() -> list[dict[str, Any]]:
         trial("00004"),
         epoch("00004", 1, 0.2),
     ]
+
+
+def finished(
+    students: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    epochs: int | None = None,
+    first: int = 100,
+) -> list[dict[str, Any]]:
+    """Students, each larger and better than the last; then their repeats, tested.
+
+    Parameters
+    ----------
+    students : mapping
+        Trial -> test accuracies with the teacher, and without it; on validation a tenth less.
+    epochs : int, optional
+        What `kdsearch finish` was asked for.
+    first : int
+        Id of the first repeat.
+    """
+    events = [header()]
+    for size, name in enumerate(students, 1):
+        events += [trial(name, parameters=size * 1000), epoch(name, 1, 0.1 * size), end(name)]
+    return events + repeated(students, epochs, first)
+
+
+def repeated(
+    students: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    epochs: int | None = None,
+    first: int = 100,
+) -> list[dict[str, Any]]:
+    """The repeats alone, and what asked for them; seeds count from 0."""
+    events: list[dict[str, Any]] = [{"event": "finish", "epochs": epochs}]
+    for parent, both in students.items():
+        for purpose, reached in zip(("finish", "baseline"), both, strict=True):
+            for seed, accuracy in enumerate(reached):
+                name = f"{first:05d}"
+                first += 1
+                events += [
+                    trial(name, purpose=purpose, parent_id=parent, seed=seed, finish_epochs=epochs),
+                    epoch(name, 1, accuracy - 0.1),
+                    end(name),
+                    {"event": "test", "trial_id": name, "test_accuracy": accuracy},
+                ]
+    return events

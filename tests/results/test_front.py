@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdsearch.errors import UserError
+from kdsearch.results.finished import FINISH_COLUMNS
 from kdsearch.results.front import read_front, write_front
 from kdsearch.results.report import comparison_rows, front_rows
 from kdsearch.results.store import ResultStore
-from tests.results.made import end, epoch, header, story, trial
+from tests.results.made import finished, header, story
 
 
 def searched(folder: Path, events: list[dict]) -> Path:
@@ -85,21 +86,53 @@ def test_the_table_has_a_line_a_student_and_a_gap_for_what_was_not_read(tmp_path
     assert all(len(line) == len(columns) for line in lines)
 
 
-def test_distilled_and_alone_are_compared_over_their_seeds(tmp_path: Path) -> None:
-    events = [header(), trial("00000"), epoch("00000", 1, 0.5), end("00000")]
-    reached = {"finish": (0.80, 0.84), "baseline": (0.70, 0.72)}
-    for purpose, accuracies in reached.items():
-        for accuracy in accuracies:
-            name = f"{len(events):05d}"
-            events += [
-                trial(name, purpose=purpose, parent_id="00000"),
-                epoch(name, 1, accuracy),
-                end(name),
-            ]
-    trials, front, _ = read_front(searched(tmp_path, events))
-    assert front["trial_id"].tolist() == ["00000"]  # only the search's own rows
-    (line,) = comparison_rows(trials, ["00000"])
-    assert line == ["00000", "1,000", "2 and 2", "82.00 ± 2.83", "71.00 ± 1.41", "+11.00"]
+def test_columns_of_the_table_follow_the_objectives(tmp_path: Path) -> None:
+    _, front, _ = read_front(searched(tmp_path, story()))
+    front = front.assign(latency_ms=[0.12345, float("nan")], validation_loss=0.5)
+    asked = ["latency_ms", "validation_accuracy", "size_bytes", "parameters", "validation_loss"]
+    columns, lines = front_rows(front, [{"name": name} for name in asked])
+    assert columns[:5] == ["trial", "parameters", "ms", "bytes", "loss"]
+    assert lines[0][:5] == ["00001", "500", "0.123", "4,000", "0.5000"] and lines[1][2] == ""
+    assert "macs" in front_rows(front, [{"name": "macs"}])[0]
+
+
+def test_what_repeats_say_is_written_with_the_front(tmp_path: Path) -> None:
+    with_front(tmp_path, finished({"00000": ([0.8, 0.9], [0.7, 0.7])}))
+    schema = pq.read_schema(tmp_path / "front.parquet")
+    kinds = {"double": "float64", "string": "string", "int64": "int64"}
+    assert {n: kinds[str(schema.field(n).type)] for n in FINISH_COLUMNS} == FINISH_COLUMNS
+    assert pd.read_csv(tmp_path / "front.csv")["test_mean"].tolist() == [pytest.approx(0.85)]
+
+
+def test_the_table_shows_intervals_and_marks_what_noise_may_have_made(tmp_path: Path) -> None:
+    students = {
+        "00000": ([0.80, 0.84], [0.70, 0.70]),
+        "00001": ([0.81, 0.85, 0.86], [0.60, 0.61, 0.59]),
+        "00002": ([0.99], [0.98]),
+    }
+    _, front, objectives = read_front(searched(tmp_path, finished(students)))
+    columns, lines = front_rows(front, objectives)
+    assert columns == ["trial", "parameters", "validation", "test", "gain", "tied"]
+    cells = [dict(zip(columns, line, strict=True)) for line in lines]
+    assert [c["test"] for c in cells] == ["82.00 ± 25.41", "84.00 ± 6.57", "99.00 %"]
+    assert [c["gain"].strip() for c in cells] == ["+12.00 ± 25.41 ~", "+24.00 ± 7.45", "+1.00 ?"]
+    assert [c["tied"] for c in cells] == ["00001", "00000", ""]
+    names, compared = comparison_rows(front)
+    assert [dict(zip(names, line, strict=True))["labels alone"] for line in compared] == [
+        "70.00 ± 0.00",
+        "60.00 ± 2.48",
+        "98.00 %",
+    ]
+
+
+def test_the_table_of_many_objectives_fits_a_hundred_columns(tmp_path: Path) -> None:
+    students = {f"{i:05d}": ([0.8, 0.84, 0.85], [0.7, 0.72, 0.71]) for i in range(5)}
+    _, front, _ = read_front(searched(tmp_path, finished(students)))
+    front = front.assign(parameters=12_345_678, latency_ms=0.123, peak_memory_mib=12.3)
+    names = ["parameters", "size_bytes", "latency_ms", "peak_memory_mib"]
+    columns, lines = front_rows(front, [{"name": name} for name in names])
+    widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
+    assert sum(widths) + 2 * (len(widths) - 1) <= 100
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:

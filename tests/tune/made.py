@@ -22,6 +22,7 @@ from kdsearch.tune.asha import Asha
 from kdsearch.tune.driver import Driver, Launch
 from kdsearch.tune.gate import Ground, Taught
 from kdsearch.tune.opening import open_search
+from kdsearch.tune.repeats import Asked, missing_repeats, repeat_events
 from kdsearch.tune.teachers import prepare_teacher
 from tests.data.made import made_data
 
@@ -143,6 +144,15 @@ def started(driver: Driver) -> Launch:
     launch = driver.next()
     assert isinstance(launch, Launch)
     return launch
+
+
+def enqueue_repeats(driver: Driver, seeds: int = 1, **asked: Any) -> list[dict[str, Any]]:
+    """Have the front's students trained again; the events of those that are to start."""
+    wanted = Asked(seeds, **{"near": 0.0, **asked})
+    repeats = missing_repeats(driver.store, driver.objectives, wanted)
+    events = repeat_events(driver, repeats, wanted.epochs)
+    driver.enqueue(events)
+    return events
 
 
 def log_of(folder: Path) -> list[bytes]:

@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kdsearch.tune.baseline import baseline_trials
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.progress import SearchProgress
-from tests.tune.made import Listed, made_config, made_driver, made_report, mixed, play
+from tests.tune.made import (
+    Listed,
+    enqueue_repeats,
+    made_config,
+    made_driver,
+    made_report,
+    mixed,
+    play,
+)
 
 WIDTHS = [4, 9, 2, 16, 20, 7]
 
@@ -61,11 +68,11 @@ def test_rows_of_a_second_part_are_shown_too_and_former_ones_not_again(tmp_path:
             shown(driver, progress)
         first = len(text(out).splitlines())
         with made_driver(tmp_path, config) as driver:
-            driver.enqueue(baseline_trials(driver, seeds=1))
+            enqueue_repeats(driver)
             shown(driver, progress)
             rows = driver.store.history.rows
     lines = text(out).splitlines()
-    assert first == 6 and len(lines) == len(rows) > 7
+    assert first == 6 and len(lines) == len(rows) > 6
     assert [line.split()[1] for line in lines] == [row.trial_id for row in rows]
 
 
@@ -88,7 +95,7 @@ def test_on_a_terminal_a_live_table_shows_the_best_and_the_count(tmp_path: Path)
         with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
             shown(driver, progress)
         with made_driver(tmp_path, config) as driver:  # a second live table after the first
-            driver.enqueue(baseline_trials(driver, seeds=1))
+            enqueue_repeats(driver)
             shown(driver, progress)
     assert "6 trials done" in text(out) and "accuracy" in text(out)
     assert text(out).count("\x1b[?25l") == text(out).count("\x1b[?25h")  # the cursor is back

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from kdsearch import pareto_front, read_trials, run_search
+from kdsearch import finish_search, pareto_front, read_trials, run_search
 from kdsearch.errors import UserError
 from kdsearch.tune import cluster
 from tests.tune.made import events_of, log_of
@@ -50,9 +50,12 @@ def continued(
     """The rows before, and the folder of the search gone on with: larger, then with baselines."""
     folder = tmp_path_factory.mktemp("continued") / "results"
     shutil.copytree(searched.folder.parent, folder)
-    for _ in range(2):  # the second time nothing is left to do
-        edits = ["budget.trials=10"]
+    edits = ["budget.trials=10"]
+    assert run_search(TREE, results=folder, edits=edits, baseline=1, quiet=True).finished
+    with pytest.MonkeyPatch.context() as patch:  # the second time nothing is left to do
+        patch.setattr(cluster, "start", no_ray)
         assert run_search(TREE, results=folder, edits=edits, baseline=1, quiet=True).finished
+        assert finish_search(folder / "tiny", seeds=1, near=0, quiet=True)
     return read_trials(searched.folder), folder / "tiny"
 
 
@@ -81,8 +84,25 @@ def test_the_fronts_students_again_with_and_without_a_teacher_once(
     alone = set(trials.loc[trials["purpose"] == "baseline", "trial_id"])
     assert {trial for trial, teacher in taught.items() if teacher is None} == alone
     measured = [event["trial_id"] for event in events_of(folder, "test")]
-    assert set(front) <= set(measured) and len(set(measured)) == len(measured)
+    assert len(set(measured)) == len(measured)
+    assert {*front, *trials.loc[trials["purpose"] != "search", "trial_id"]} <= set(measured)
     assert pd.read_parquet(folder / "front.parquet")["trial_id"].tolist() == front
+
+
+def test_finishing_on_ray_adds_seeds_and_another_schedule(
+    continued: tuple[pd.DataFrame, Path],
+) -> None:
+    _, folder = continued
+    assert finish_search(folder, seeds=2, epochs=1, near=0, quiet=True)
+    front = pd.read_parquet(folder / "front.parquet")
+    assert (front["finish_seeds"] == 2).all() and (front["baseline_seeds"] == 2).all()
+    assert set(front["finish_epochs"]) == {1}
+    assert (
+        front[["test_accuracy", "test_mean", "test_interval", "gain_interval"]]
+        .notna()
+        .all(axis=None)
+    )
+    assert {path.name for path in (folder / "students").iterdir()} >= set(front["kept_as"])
 
 
 def test_other_data_under_the_same_name_is_refused(copied: Path) -> None:

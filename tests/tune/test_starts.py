@@ -11,10 +11,9 @@ from kdsearch.config import TrialSpec
 from kdsearch.proposers import Proposal
 from kdsearch.results.store import read_epochs, read_trials
 from kdsearch.search_config import load_config
-from kdsearch.tune.baseline import baseline_trials
 from kdsearch.tune.gate import gate
 from kdsearch.tune.rerun import rerun_trial
-from tests.tune.made import Listed, ground_here, made_driver, really
+from tests.tune.made import Listed, enqueue_repeats, ground_here, made_driver, really
 
 TREE: dict[str, Any] = {
     "search": "here",
@@ -91,7 +90,7 @@ def test_a_baseline_owes_its_teacher_nothing(searched: Path) -> None:
     config = load_config(TREE)
     with made_driver(searched, config, None) as driver:
         driver.ground, _ = ground_here(config, searched.parent)
-        trials = baseline_trials(driver, 1)
+        trials = enqueue_repeats(driver)
     again = {t["purpose"]: t["spec"] for t in trials if t["parent_id"] == "00000"}
     assert again["finish"]["plan"]["start"]["name"] == "fuse" and again["finish"]["teacher_id"]
     assert again["baseline"]["plan"]["start"] == {"name": "scratch"}
