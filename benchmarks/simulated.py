@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import random
+import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,16 @@ from kdsearch.data import load_data
 from kdsearch.proposers import Done, build_proposer
 from kdsearch.results.records import EpochReport
 from kdsearch.search_config import SearchConfig
+from kdsearch.search_sections import ObjectiveConfig, SchedulerConfig
 from kdsearch.tune.asha import Asha
 from kdsearch.tune.driver import Driver, Launch
 from kdsearch.tune.gate import Ground, Taught
 from kdsearch.tune.opening import open_search
+from kdsearch.tune.scheduler import Decision
 
 TAUGHT = Taught("recorded", 0.98)
+# The log is written as in a real search; on a disk in memory twenty seeds are done sooner.
+FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @dataclass
@@ -37,27 +43,49 @@ class Trace:
         Used in all.
     seconds : list of float
         Driver time by trial, in the order of their starts: ask, gate, decide, tell, append.
+    memory_mib : list of float
+        The process's peak when each trial started.
     """
 
     ends: list[tuple[int, float, int]] = field(default_factory=list)
     epochs: int = 0
     seconds: list[float] = field(default_factory=list)
+    memory_mib: list[float] = field(default_factory=list)
 
     def rows(self, epochs: int) -> list[int]:
         """Rows of the trials that were complete after so many epochs."""
         return [row for used, _, row in self.ends if used <= epochs]
 
 
-def simulate(table: Table, config: SearchConfig, workers: int, folder: Path | None = None) -> Trace:
-    """Run a search to the end of its budget on so many simulated workers."""
+def simulate(
+    table: Table,
+    config: SearchConfig,
+    workers: int,
+    *,
+    accuracy_alone: bool = False,
+    told: str = "",
+) -> Trace:
+    """Run a search to the end of its budget on so many simulated workers.
+
+    Parameters
+    ----------
+    accuracy_alone : bool
+        Show the scheduler nothing but accuracy.
+    told : str
+        What the proposer is told of stopped trials, as its own ``stopped`` says; empty: its default.
+    """
     fixed, scheduler = config.fixed, None
     with (
-        tempfile.TemporaryDirectory(dir=folder) as place,
+        tempfile.TemporaryDirectory(dir=FOLDER) as place,
         open_search(Path(place) / "search", config) as store,
     ):
         proposer = build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
+        if told:
+            again: Any = type(proposer)
+            proposer = again(config.space, fixed.objectives, fixed.seed, stopped=told)
         if fixed.scheduler.name != "none":
-            scheduler = Asha(fixed.objectives, fixed.scheduler)
+            kind = _AccuracyAlone if accuracy_alone else Asha
+            scheduler = kind(fixed.objectives, fixed.scheduler)
         return _Clock(table, Driver(_ground(config), store, proposer, scheduler)).run(workers)
 
 
@@ -66,6 +94,16 @@ def _ground(config: SearchConfig) -> Ground:
     data = load_data(plans[0].data, config.base)
     teachers = {plan.teacher.model_dump_json(): TAUGHT for plan in plans if plan.teacher}
     return Ground(config, data, "recorded", teachers)
+
+
+class _AccuracyAlone(Asha):
+    """Successive halving as it is mostly done."""
+
+    def __init__(self, objectives: Sequence[ObjectiveConfig], scheduler: SchedulerConfig) -> None:
+        super().__init__([o.model_copy(update={"slack": 0.0}) for o in objectives[:1]], scheduler)
+
+    def report(self, trial_id: str, epoch: int, values: Sequence[float]) -> Decision:
+        return super().report(trial_id, epoch, values[:1])
 
 
 class _Clock:
@@ -85,6 +123,8 @@ class _Clock:
                     over = isinstance(launch, Done)
                     break
                 self._charge(launch.trial_id, started)
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                self.trace.memory_mib.append(peak)
                 rows = self.table.rows(self.driver.running[launch.trial_id]["assignment"])
                 row, free = self.rng.choice(rows), free - 1
                 self._push(events, now, launch, row, 1)
