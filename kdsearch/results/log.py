@@ -5,9 +5,14 @@ Events are plain mappings, one JSON line each; the driver writes them:
 ``search``
     First line: schema version, name, the config tree, the columns of the holes.
 ``trial``
-    A trial starts; if one starts again after a break, its earlier epochs are void.
+    A trial starts; if one starts again, after a break or because what it rested on was lost (then
+    ``again`` says why), its earlier epochs are void.
 ``epoch``
     One `EpochReport`.
+``rest``
+    A trial waits at a rung; its state is on the disk.
+``resume``
+    It goes on; its epochs are counted on.
 ``end``
     A trial is a row from here on.
 ``test``

@@ -13,6 +13,7 @@ import numpy as np
 
 from kdsearch.results.pareto import fronts
 from kdsearch.search_sections import ObjectiveConfig
+from kdsearch.tune.scheduler import Decision
 
 
 class Asha:
@@ -41,7 +42,15 @@ class Asha:
         self._seed = names.index(accuracy) if accuracy in names else 0
         self._rungs: dict[int, dict[str, tuple[float, ...]]] = {}
 
-    def report(self, trial_id: str, epoch: int, values: Sequence[float]) -> bool:
+    def report(self, trial_id: str, epoch: int, values: Sequence[float]) -> Decision:
+        """What becomes of a trial after an epoch: see `goes_on`."""
+        return "continue" if self.goes_on(trial_id, epoch, values) else "stop"
+
+    def promote(self) -> str | None:
+        """Nobody waits."""
+        return None
+
+    def goes_on(self, trial_id: str, epoch: int, values: Sequence[float]) -> bool:
         """Record the objectives of a trial after an epoch; False means that it should stop.
 
         The same report twice changes nothing, so that a log can be replayed. A non-finite value

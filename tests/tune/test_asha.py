@@ -32,7 +32,7 @@ def students(count: int, seed: int, objectives: int = 2) -> list[Point]:
 
 
 def decisions(asha: Asha, points: list[Point], epoch: int = 1) -> list[bool]:
-    return [asha.report(str(i), epoch, point) for i, point in enumerate(points)]
+    return [asha.goes_on(str(i), epoch, point) for i, point in enumerate(points)]
 
 
 def beats(one: Point, other: Point) -> bool:
@@ -86,7 +86,7 @@ def test_the_first_front_is_never_stopped_even_where_it_is_larger_than_the_cut(s
 def test_the_first_arrivals_go_on_whatever_they_are() -> None:
     asha = Asha([ACCURACY], reduction=4)
     assert decisions(asha, [(0.9,), (0.2,), (0.1,)]) == [True] * 3
-    assert not asha.report("late", 1, (0.05,))
+    assert not asha.goes_on("late", 1, (0.05,))
 
 
 @pytest.mark.parametrize("reduction", [2, 3, 5])
@@ -100,10 +100,10 @@ def test_with_one_objective_the_best_of_so_many_go_on(reduction: int) -> None:
 def test_the_same_report_twice_changes_nothing() -> None:
     once, twice = Asha(TWO), Asha(TWO)
     for number, point in enumerate(students(40, seed=1)):
-        wanted = once.report(str(number), 1, point)
-        assert twice.report(str(number), 1, point) == wanted
-        twice.report(str(number), 1, point)
-        twice.report(str(number // 2), 1, (0.99, 1.0))  # known, whatever it says now
+        wanted = once.goes_on(str(number), 1, point)
+        assert twice.goes_on(str(number), 1, point) == wanted
+        twice.goes_on(str(number), 1, point)
+        twice.goes_on(str(number // 2), 1, (0.99, 1.0))  # known, whatever it says now
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -111,9 +111,9 @@ def test_the_same_report_twice_changes_nothing() -> None:
 def test_what_is_not_finite_stops_at_once_and_leaves_no_trace(value: float, epoch: int) -> None:
     plain, disturbed = Asha(TWO), Asha(TWO)
     for number, point in enumerate(students(20, seed=2)):
-        assert not disturbed.report(f"broken {number}", epoch, (value, 5.0))
-        wanted = plain.report(str(number), 1, point)
-        assert disturbed.report(str(number), 1, point) == wanted
+        assert not disturbed.goes_on(f"broken {number}", epoch, (value, 5.0))
+        wanted = plain.goes_on(str(number), 1, point)
+        assert disturbed.goes_on(str(number), 1, point) == wanted
 
 
 def test_replay_in_any_order_of_trials_gives_the_same_rungs() -> None:
@@ -122,14 +122,14 @@ def test_replay_in_any_order_of_trials_gives_the_same_rungs() -> None:
     took_turns, replayed = Asha(TWO, grace=1, reduction=3), Asha(TWO, grace=1, reduction=3)
     for epoch in (1, 2, 3):
         for trial, (accuracy, size) in points.items():
-            took_turns.report(trial, epoch, (accuracy + epoch, size))
+            took_turns.goes_on(trial, epoch, (accuracy + epoch, size))
     for trial, (accuracy, size) in points.items():
         for epoch in (1, 2, 3):
-            replayed.report(trial, epoch, (accuracy + epoch, size))
+            replayed.goes_on(trial, epoch, (accuracy + epoch, size))
     for rung in (1, 3):
         late = [(a + rung, s) for a, s in students(30, seed=4)]
-        assert [took_turns.report(f"late {i}", rung, p) for i, p in enumerate(late)] == [
-            replayed.report(f"late {i}", rung, p) for i, p in enumerate(late)
+        assert [took_turns.goes_on(f"late {i}", rung, p) for i, p in enumerate(late)] == [
+            replayed.goes_on(f"late {i}", rung, p) for i, p in enumerate(late)
         ]
 
 
@@ -138,8 +138,8 @@ def test_it_decides_at_the_rungs_and_nowhere_else(grace: int, reduction: int) ->
     asha, last = Asha([ACCURACY], grace, reduction), 45
     for epoch in range(1, last + 1):
         for number in range(reduction):
-            asha.report(str(number), epoch, (0.9,))
-    decided = [e for e in range(1, last) if not asha.report("bad", e, (0.1,))]
+            asha.goes_on(str(number), epoch, (0.9,))
+    decided = [e for e in range(1, last) if not asha.goes_on("bad", e, (0.1,))]
     assert decided == list(rung_epochs(grace, reduction, last)[:-1])
 
 
@@ -180,7 +180,7 @@ def test_a_decision_at_a_rung_of_a_thousand_is_quick(objectives: list[ObjectiveC
     asha, rng = Asha(objectives), random.Random(0)
     started = time.perf_counter()
     for number in range(1000):
-        asha.report(str(number), 1, [rng.random() for _ in objectives])
+        asha.goes_on(str(number), 1, [rng.random() for _ in objectives])
     assert time.perf_counter() - started < 10  # 1 ms each; a hundred times that has been seen
 
 
@@ -203,7 +203,7 @@ def finishers(objectives: list[ObjectiveConfig], seed: int, count: int = 120) ->
             best = 0.5 + 0.4 * (math.log10(sizes[trial]) - 4) / 3 + luck[trial]
             accuracy = best * (1 - 0.5 / epoch) + rng.gauss(0, 0.004)
             known = {"validation_accuracy": accuracy, "parameters": sizes[trial]}
-            goes_on = asha.report(str(trial), epoch, [known[o.name] for o in objectives])
+            goes_on = asha.goes_on(str(trial), epoch, [known[o.name] for o in objectives])
             if epoch == 9:
                 done.append(math.log10(sizes[trial]))
             if epoch == 9 or not goes_on:
