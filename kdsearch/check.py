@@ -16,6 +16,7 @@ from kdsearch.data.source import Description
 from kdsearch.errors import UserError
 from kdsearch.proposers import build_proposer
 from kdsearch.search_config import SearchConfig
+from kdsearch.search_sections import SchedulerConfig
 from kdsearch.space import Filled
 from kdsearch.students import build_student, family_of
 from kdsearch.teachers import load_weights
@@ -78,10 +79,13 @@ def _check(config: SearchConfig) -> Summary:
     outline = _outline(plans[0][1], config.base)
     teachers = [(t, a, cost(a)) for t, a in list_teachers(config, outline)]
     checked: set[str] = set()
+    longest = 0  # epochs of a student's own training
     for filled, plan in plans:
         if (key := decisive(plan)) not in checked:
             checked.add(key)
-            check_plan(plan, outline, filled)
+            pretraining = check_plan(plan, outline, filled).pretraining
+            longest = max(longest, plan.training.last_epoch - pretraining)
+    _check_brackets(fixed.scheduler, longest)
     students = find_students(config, outline)
     ranked = sorted(students, key=lambda pair: pair[1].parameters)
     return Summary(
@@ -171,6 +175,19 @@ def find_students(config: SearchConfig, outline: Description) -> list[tuple[Arch
         fault = f"no student of this space meets them ({fault}); raise a bound or widen the space"
         raise UserError("constraints", fault)
     return list(met.items())
+
+
+def _check_brackets(scheduler: SchedulerConfig, longest: int) -> None:
+    """Refuse a bracket that would never decide."""
+    begins = [scheduler.grace * scheduler.reduction**n for n in range(scheduler.brackets)]
+    if scheduler.name == "none" or scheduler.brackets == 1 or begins[-1] < longest:
+        return
+    most = max(1, sum(begin < longest for begin in begins))
+    raise UserError(
+        "scheduler.brackets",
+        f"{scheduler.brackets}: the last one would begin to decide after epoch {begins[-1]}, and "
+        f"no training is longer than {longest}; write at most {most}, or raise training.epochs",
+    )
 
 
 def _students(config: SearchConfig) -> Iterator[Filled]:

@@ -35,6 +35,13 @@ class ObjectiveConfig(Plain):
         scaled = math.log(max(value, 1e-12)) if self.scale == "log" else value
         return -scaled if self.direction == "max" else scaled
 
+    @property
+    def noise(self) -> float:
+        """The slack that holds, in the objective's own unit."""
+        if self.slack is not None:
+            return self.slack
+        return 0.01 if self.name == "validation_accuracy" else 0.0
+
 
 class ProposerConfig(Plain):
     """Who proposes assignments."""
@@ -53,6 +60,10 @@ class SchedulerConfig(Plain):
     # stopping: a trial goes on or ends for good. promoting: it waits until it is among the best.
     form: Literal["stopping", "promoting"] = "stopping"
     brackets: Annotated[int, Field(ge=1, le=8)] = 1  # the n-th begins to decide n - 1 rungs later
+
+    def first_rung(self, trial_id: str) -> int:
+        """The epoch at which a trial's bracket begins to decide; ids take the brackets in turn."""
+        return self.grace * self.reduction ** (int(trial_id) % self.brackets)
 
 
 class BudgetConfig(Plain):

@@ -1,4 +1,4 @@
-"""Fronts and hypervolume. NumPy and pandas alone."""
+"""Fronts and hypervolume, of plain arrays and frames."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ def nondominated(values: np.ndarray) -> np.ndarray:
 def fronts(values: np.ndarray) -> np.ndarray:
     """The front of every point: 0 where none dominates it, 1 where only front 0 does, and so on.
 
-    Non-dominated sorting (Goldberg 1989). For two objectives a point's front is found by bisection
-    over the last point of every front so far (Jensen 2003), in O(n log n).
+    Non-dominated sorting (Goldberg 1989), by moocore; equal points share a front.
 
     Parameters
     ----------
@@ -53,18 +52,14 @@ def fronts(values: np.ndarray) -> np.ndarray:
     -------
     array of shape (n,), int
     """
+    import moocore  # here, so that the command line does not wait for it
+
     values = np.asarray(values, dtype=float)
     if values.shape[1] == 1:
         return np.unique(values[:, 0], return_inverse=True)[1]
-    if values.shape[1] == 2:
-        return _fronts_of_two(values)
-    front = np.zeros(len(values), dtype=int)
-    left, index = np.arange(len(values)), 0
-    while len(left):
-        best = nondominated(values[left])
-        front[left[best]] = index
-        left, index = left[~best], index + 1
-    return front
+    if not len(values):
+        return np.zeros(0, dtype=int)
+    return np.asarray(moocore.pareto_rank(values), dtype=int)
 
 
 def hypervolume(front: np.ndarray, reference: np.ndarray) -> float:
@@ -162,22 +157,3 @@ def _sieve(points: np.ndarray) -> np.ndarray:
         front, point = points[kept], points[index]
         kept[index] = not ((front <= point).all(1) & (front < point).any(1)).any()
     return kept
-
-
-def _fronts_of_two(values: np.ndarray) -> np.ndarray:
-    order = np.lexsort((values[:, 1], values[:, 0]))
-    front = np.zeros(len(values), dtype=int)
-    tails: list[tuple[float, float]] = []  # the lowest second objective of every front so far
-    for index in order:
-        x, y = float(values[index, 0]), float(values[index, 1])
-        low, high = 0, len(tails)
-        while low < high:
-            middle = (low + high) // 2
-            tail_x, tail_y = tails[middle]
-            if tail_y < y or (tail_y == y and tail_x < x):
-                low = middle + 1
-            else:
-                high = middle
-        front[index] = low
-        tails[low : low + 1] = [(x, y)]
-    return front

@@ -93,7 +93,7 @@ def gate(
         plan=plan,
         architecture=architecture.to_json(),
         teacher_id=taught,
-        rungs=_rungs(scheduler, plan.training.epochs, pretraining),
+        rungs=_rungs(scheduler, trial_id, plan.training.epochs, pretraining),
         seed=config.fixed.seed * 1_000_003 + int(trial_id),
         threads=ground.threads,
     )
@@ -142,11 +142,11 @@ def trial_event(
     }
 
 
-def _rungs(scheduler: SchedulerConfig, epochs: int, pretraining: int) -> list[int]:
+def _rungs(scheduler: SchedulerConfig, trial_id: str, epochs: int, pretraining: int) -> list[int]:
     """Epochs at which the trial may end: rungs count epochs of the student's own training."""
     if scheduler.name == "none":
         return [epochs]
-    own = rung_epochs(scheduler.grace, scheduler.reduction, epochs)
+    own = rung_epochs(scheduler.first_rung(trial_id), scheduler.reduction, epochs)
     return [*(rung + pretraining for rung in own if rung + pretraining < epochs), epochs]
 
 

@@ -135,9 +135,7 @@ def _run(
         ground,
         store,
         build_proposer(fixed.proposer.name, config.space, fixed.objectives, fixed.seed),
-        None
-        if fixed.scheduler.name == "none"
-        else Asha(fixed.objectives, fixed.scheduler.grace, fixed.scheduler.reduction),
+        None if fixed.scheduler.name == "none" else Asha(fixed.objectives, fixed.scheduler),
     )
     trainable = tune.with_resources(
         tune.with_parameters(

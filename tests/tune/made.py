@@ -80,8 +80,7 @@ def made_driver(
     folder: Path, config: SearchConfig, proposer: Any = None, scheduled: bool | Scheduler = True
 ) -> Iterator[Driver]:
     """A driver on a folder, as `run_search` makes one."""
-    section = config.fixed.scheduler
-    asha = Asha(config.fixed.objectives, section.grace, section.reduction)
+    asha = Asha(config.fixed.objectives, config.fixed.scheduler)
     scheduler = asha if scheduled is True else scheduled or None
     with open_search(folder, config) as store:
         yield Driver(made_ground(config), store, proposer, scheduler)
