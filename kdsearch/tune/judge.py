@@ -40,7 +40,7 @@ class Judge:
         if trial["purpose"] != "search":
             return "continue"
         decisions = [self._say(trial, epoch) for epoch in epochs]
-        decision = next((d for d in decisions if d != "continue"), "continue")
+        decision: Decision = next((d for d in decisions if d != "continue"), "continue")
         self.decided[trial["trial_id"]] = decision
         return decision
 

@@ -9,7 +9,9 @@ import pytest
 
 from kdsearch.proposers import Done, build_proposer
 from kdsearch.results.store import read_epochs, read_trials
+from kdsearch.tune.asha import Asha
 from kdsearch.tune.resting import States
+from kdsearch.tune.scheduler import Scheduler
 from tests.tune.made import (
     STATE,
     WIDTHS,
@@ -92,15 +94,20 @@ def test_a_rerun_that_was_broken_off_is_not_the_searchs_to_go_on_with(tmp_path: 
 
 
 @pytest.mark.parametrize("states", ["kept", "lost", "every other"])
+@pytest.mark.parametrize("scheduler", [Promoting, Asha])
 def test_a_kill_among_resting_trials_ends_in_the_same_number_of_rows(
-    tmp_path: Path, states: str
+    tmp_path: Path, states: str, scheduler: type
 ) -> None:
     config = made_config(scheduler=SECTION, budget={"trials": 8})
     widths = list(range(1, 27))
-    with made_driver(tmp_path / "whole", config, Listed(widths), Promoting()) as driver:
+
+    def fresh() -> Scheduler:
+        return scheduler(config.fixed.objectives, config.fixed.scheduler)
+
+    with made_driver(tmp_path / "whole", config, Listed(widths), fresh()) as driver:
         play(driver, train=mixed)
     lines = log_of(tmp_path / "whole")
-    for cut in range(1, len(lines) + 1, 4):
+    for cut in range(1, len(lines) + 1, 6):
         folder = tmp_path / str(cut)
         folder.mkdir()
         (folder / "log.jsonl").write_bytes(b"".join(lines[:cut]))
@@ -108,7 +115,7 @@ def test_a_kill_among_resting_trials_ends_in_the_same_number_of_rows(
         kept = {"kept": resting, "lost": {}, "every other": dict([*resting.items()][::2])}[states]
         for trial_id, epoch in {**kept, "00099": 1}.items():  # the last was never in the log
             States(folder).write(trial_id, STATE + str(epoch).encode())
-        with made_driver(folder, config, Listed(widths), Promoting()) as driver:
+        with made_driver(folder, config, Listed(widths), fresh()) as driver:
             assert set(driver.history.resting) == set(resting)
             assert {p.stem for p in (folder / "paused").glob("*")} == set(kept)
             play(driver, train=mixed)

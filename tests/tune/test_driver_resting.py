@@ -70,6 +70,19 @@ def test_every_trial_is_one_row_whatever_the_number_of_its_spells(
     assert [e["trial_id"] for e in events_of(tmp_path, "resume")] == [t for t, _ in resumed]
 
 
+@pytest.mark.parametrize("brackets", [1, 2])
+def test_asha_in_its_promoting_form_ends_with_exactly_its_budget(
+    tmp_path: Path, brackets: int
+) -> None:
+    config = promoting(scheduler={**SECTION, "brackets": brackets}, budget={"trials": 16})
+    with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
+        launched = play(driver, slots=3)
+        assert driver.finished and len(rows(driver.store)) == 16
+    trials = read_trials(tmp_path)
+    assert trials["trial_id"].is_unique and set(trials["status"]) == {"complete", "stopped"}
+    assert any(launch.state for launch in launched) and not (tmp_path / "paused").exists()
+
+
 def test_a_form_without_pauses_asks_for_no_state(tmp_path: Path) -> None:
     with made_driver(tmp_path, made_config(), Listed(WIDTHS)) as driver:
         assert not any(launch.pauses or launch.state for launch in play(driver))
