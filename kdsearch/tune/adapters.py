@@ -110,7 +110,8 @@ class DriverCallback(Callback, _Shell):
     ) -> None:
         """Record what the scheduler was not shown; end the trial if this was its last result."""
         trial_id = trial.config["trial_id"]
-        weights, state = result.pop(WEIGHTS, None), result.pop(STATE, None)
+        nothing = Parcel(None)
+        weights, state = (result.pop(name, nothing).take() for name in (WEIGHTS, STATE))
         _delivered(trial)
         self.driver.report(trial_id, *_reports(result))
         self.worker_rss_mib = max(self.worker_rss_mib, result.get("worker_rss_mib", 0.0))

@@ -39,10 +39,10 @@ class Judge:
         """What becomes of a trial after these epochs, which the history holds."""
         if trial["purpose"] != "search":
             return "continue"
-        decisions = [self._say(trial, epoch) for epoch in epochs]
-        decision: Decision = next((d for d in decisions if d != "continue"), "continue")
-        self.decided[trial["trial_id"]] = decision
-        return decision
+        decisions: list[Decision] = [self._say(trial, epoch) for epoch in epochs]
+        ending: list[Decision] = [d for d in decisions if d != "continue"]
+        self.decided[trial["trial_id"]] = ending[0] if ending else "continue"
+        return self.decided[trial["trial_id"]]
 
     def promote(self) -> str | None:
         """A trial that rests and may go on now."""

@@ -20,7 +20,7 @@ from kdsearch.schemes import StateError
 from kdsearch.teachers import TeacherRecord, weights_to_bytes
 from kdsearch.trial import Surroundings, Training, run_trial
 
-# Taken out of the result by the callback before Ray keeps it.
+# Parcels that the callback takes out of a result before Ray keeps it.
 WEIGHTS, STATE = "weights", "state"
 # An epoch of 50 ms would be told at a cost of 10 ms, so short ones travel together; a longer one
 # is on the driver's disk when the next begins.
@@ -28,25 +28,26 @@ GATHER_SECONDS = 0.5
 
 
 class Parcel:
-    """A state on its way to a worker, as a part of a trial's config.
+    """Megabytes on their way through Ray: in a trial's config, or in a result.
 
-    Ray copies configs, prints them into names, sends them back with every result and keeps them.
-    All of that is nothing once the parcel is empty, and every copy of it is the parcel itself.
+    Ray copies configs, sends them back with every result and keeps them, and it spells out results
+    for a log that nobody reads. A parcel is short in words, a copy of it in one process is the
+    parcel itself, and all of them are nothing once it is empty.
     """
 
-    def __init__(self, state: bytes | None) -> None:
-        self.state = state
+    def __init__(self, content: bytes | None) -> None:
+        self.content = content
 
     def take(self) -> bytes | None:
         """What is in it; it is empty from now on."""
-        state, self.state = self.state, None
-        return state
+        content, self.content = self.content, None
+        return content
 
     def __deepcopy__(self, memo: Any) -> Parcel:
         return self
 
     def __repr__(self) -> str:
-        return "" if self.state is None else f"{len(self.state)} bytes"
+        return "" if self.content is None else f"{len(self.content)} bytes"
 
 
 class StudentTrial(tune.Trainable):
@@ -135,13 +136,13 @@ class StudentTrial(tune.Trainable):
                 break
             if report.epoch in self.spec.rungs:
                 # With the report: a trial that Ray ends is not asked again.
-                return {STATE: self.training.state()} if self.pauses else {}
+                return {STATE: Parcel(self.training.state())} if self.pauses else {}
             if time.perf_counter() - began > GATHER_SECONDS:
                 return {}
         try:
             next(self.training)
         except StopIteration as stop:
-            return {**self._ended("complete"), WEIGHTS: weights_to_bytes(stop.value)}
+            return {**self._ended("complete"), WEIGHTS: Parcel(weights_to_bytes(stop.value))}
         raise RuntimeError("the scheme reported its last epoch and went on")
 
     def _ended(self, status: str, error: str | None = None) -> dict[str, Any]:

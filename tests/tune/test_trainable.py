@@ -37,17 +37,18 @@ def run(driver: Driver, damage: Any = lambda launch: None) -> list[dict[str, Any
     while isinstance(config := searcher.suggest("any"), dict):
         trial, done = SimpleNamespace(config=deepcopy(config)), False
         sent = deepcopy(config)
-        sent["state"] = Parcel(config["state"].state)  # in another process
+        sent["state"] = Parcel(config["state"].content)  # in another process
         damage(sent)
         one.reset_config(sent)
         while not done:
             result = one.step()
+            asked = STATE in result
             if not result.get("done"):
                 decision = scheduler.on_trial_result(None, trial, dict(result))
                 result["done"] = decision == "STOP"
             callback.on_trial_result(0, [], trial, result)
             done = result["done"]
-            kept.append({**trial.config, **result})
+            kept.append({**trial.config, **result, "asked": asked})
     torch.set_num_threads(before)
     driver.store.flush(force=True)
     return kept
@@ -66,8 +67,8 @@ def test_a_search_in_one_worker_promotes_and_ends(driver: Driver, tmp_path: Path
     assert set(read_trials(tmp_path)["status"]) == {"complete", "stopped"}
     assert len(events_of(tmp_path, "resume")) >= 3
     for one in kept:  # of what Ray keeps nothing is large
-        assert STATE not in one or one[STATE].state is None
-        assert len(str(one)) < 10_000
+        assert one["state"].content is None and len(str(one)) < 10_000
+    assert any(one["asked"] for one in kept)
 
 
 def test_what_is_told_is_what_one_go_would_have_told(driver: Driver, tmp_path: Path) -> None:
@@ -86,10 +87,10 @@ def test_a_state_damaged_on_its_way_costs_a_new_start(driver: Driver, tmp_path: 
     hurt: list[str] = []
 
     def damage(config: dict[str, Any]) -> None:
-        state = config["state"].state
+        state = config["state"].content
         if state is not None and not hurt:
             hurt.append(config["trial_id"])
-            config["state"].state = state[:-1]
+            config["state"].content = state[:-1]
 
     run(driver, damage)
     assert driver.finished and len(read_trials(tmp_path)) == 6
@@ -103,7 +104,7 @@ def test_a_state_damaged_on_its_way_costs_a_new_start(driver: Driver, tmp_path: 
 
 def test_no_state_is_asked_for_where_nobody_pauses(tmp_path: Path) -> None:
     with made_driver(tmp_path, made_config(), Listed(WIDTHS)) as driver:
-        assert not any(isinstance(one.get(STATE), bytes) for one in run(driver))
+        assert not any(one["asked"] for one in run(driver))
         assert driver.finished
 
 
