@@ -223,7 +223,7 @@ def verdict(met: bool) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, default=12)
     args = parser.parse_args()
     met = compare(args.seeds)
