@@ -20,12 +20,12 @@ from kdsearch.config import DataConfig, Plan, TrainingConfig, TrialSpec
 from kdsearch.data import Batch, Batches, ImageData, load_data
 from kdsearch.errors import UserError
 from kdsearch.losses.card import read_card
-from kdsearch.schemes import Parts, evaluate
+from kdsearch.schemes import Parts, build_terms, evaluate
 from kdsearch.schemes.optimizer import build_optimizer
 from kdsearch.schemes.phases import phases
 from kdsearch.students import build_student, describe
 from kdsearch.teachers import FrozenTeacher, TeacherRecord, weights_from_bytes, weights_to_bytes
-from kdsearch.trial import Surroundings, build_terms, loss_context, train_to_end
+from kdsearch.trial import Surroundings, loss_context, train_to_end
 
 SETS: dict[str, dict[str, Any]] = {
     "fashion_mnist": {"name": "fashion_mnist"},

@@ -1,4 +1,4 @@
-"""One trial: a `TrialSpec` becomes a generator of `EpochReport`, and a trained student."""
+"""One trial: a `TrialSpec` becomes an iterator of `EpochReport`, and a trained student."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from kdsearch.architecture import Architecture
-from kdsearch.config import LossConfig, Plan, TrialSpec
+from kdsearch.config import Plan, TrialSpec, identity
 from kdsearch.data import Batches, ImageData
 from kdsearch.errors import UserError
-from kdsearch.losses import DistillationLoss, LossContext, build_loss
+from kdsearch.losses import LossContext
 from kdsearch.measures import Measuring
 from kdsearch.results.records import EpochReport
-from kdsearch.schemes import SCHEMES, Parts, Term
+from kdsearch.schemes import SCHEMES, Parts, Term, build_terms, read_state, state_to_bytes
 from kdsearch.starts import STARTS, Materials
 from kdsearch.students import build_student, output_shapes
 from kdsearch.teachers import (
@@ -26,8 +26,6 @@ from kdsearch.teachers import (
     TeacherRecord,
     weights_from_bytes,
 )
-
-Training = Generator[EpochReport, None, nn.Module]
 
 
 @dataclass(frozen=True)
@@ -47,37 +45,80 @@ class Surroundings:
     device: str = "cpu"
 
 
-def run_trial(spec: TrialSpec, around: Surroundings) -> Training:
-    """Train the student of `spec`.
+class Training(Iterator[EpochReport]):
+    """A trial under way: its reports, one an epoch. Nothing begins before the first is asked for.
+
+    The end of the iteration carries the trained student, in eval mode, as a generator's does:
+    ``StopIteration.value``.
+    """
+
+    def __init__(self, spec: TrialSpec, around: Surroundings, state: bytes | None = None) -> None:
+        self._owner = identity(spec.model_dump(mode="json"))
+        self._parts: Parts | None = None
+        self._reports = self._run(spec, around, state)
+
+    def __next__(self) -> EpochReport:
+        return next(self._reports)
+
+    def state(self) -> bytes:
+        """All that the epochs after the last report depend on; `run_trial` goes on from it.
+
+        A loss of a user's own keeps what is neither parameter nor buffer in its `get_extra_state`.
+        """
+        if self._parts is None or self._parts.standing is None:
+            raise ValueError("a training has a state after its first report")
+        return state_to_bytes(self._parts, self._owner)
+
+    def close(self) -> None:
+        """End it at once."""
+        self._reports.close()
+
+    def _run(
+        self, spec: TrialSpec, around: Surroundings, state: bytes | None
+    ) -> Generator[EpochReport, None, nn.Module]:
+        if spec.plan.taught and around.teacher is None:
+            raise UserError("teacher", teacher_missing(spec.plan))
+        saved = None if state is None else read_state(state, self._owner)
+        torch.set_num_threads(spec.threads)
+        torch.manual_seed(spec.seed)  # adapters and dropout draw from the global generator
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        parts = self._parts = _build_parts(spec, around)
+        parts.saved = saved
+        reports = SCHEMES[spec.plan.training.scheme](parts)
+        yield from _measured(reports, spec, around, parts) if spec.plan.measures else reports
+        return parts.student.eval()
+
+
+def run_trial(spec: TrialSpec, around: Surroundings, state: bytes | None = None) -> Training:
+    """Train the student of `spec`, or go on with a training that was paused.
 
     The same spec in the same surroundings gives the same reports, on the same machine and versions;
-    on a GPU to within the rounding of sums whose order the hardware chooses.
+    on a GPU to within the rounding of sums whose order the hardware chooses. Pausing after any
+    epoch changes none of them.
 
     Parameters
     ----------
     spec : TrialSpec
     around : Surroundings
-
-    Yields
-    ------
-    EpochReport
-        After every epoch.
+    state : bytes, optional
+        What `Training.state` gave: the reports of the epochs after it follow.
 
     Returns
     -------
-    nn.Module
-        The trained student in eval mode (the generator's return value).
+    Training
+        An iterator of reports, one an epoch. Its end carries the trained student.
 
     Raises
     ------
     UserError
-        A loss that does not fit the two networks, or no teacher where one is asked for.
+        When the first report is asked for: a loss that does not fit the two networks, no teacher
+        where one is asked for, or a state (`StateError`) that is damaged or of another trial.
     """
-    if spec.plan.taught and around.teacher is None:
-        raise UserError("teacher", teacher_missing(spec.plan))
-    torch.set_num_threads(spec.threads)
-    torch.manual_seed(spec.seed)  # adapters and dropout draw from the global generator
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    return Training(spec, around, state)
+
+
+def _build_parts(spec: TrialSpec, around: Surroundings) -> Parts:
+    """The parts of a training as it begins."""
     plan, device = spec.plan, torch.device(around.device)
     batches = Batches(
         around.data, plan.data.batch_size, plan.data.augment, seed=spec.seed, device=around.device
@@ -89,10 +130,7 @@ def run_trial(spec: TrialSpec, around: Surroundings) -> Training:
     for term in terms:
         term.loss.to(device)
     teacher = _teacher(around, terms, plan.data.augment)
-    parts = Parts(student, teacher, terms, batches, plan.training, spec.rungs, device)
-    reports = SCHEMES[plan.training.scheme](parts)
-    yield from _measured(reports, spec, around, parts) if plan.measures else reports
-    return student.eval()
+    return Parts(student, teacher, terms, batches, plan.training, spec.rungs, device)
 
 
 def train_to_end(spec: TrialSpec, around: Surroundings) -> tuple[list[EpochReport], nn.Module]:
@@ -103,73 +141,6 @@ def train_to_end(spec: TrialSpec, around: Surroundings) -> tuple[list[EpochRepor
             reports.append(next(training))
         except StopIteration as stop:
             return reports, stop.value
-
-
-def build_terms(configs: Sequence[LossConfig | None], context: LossContext) -> list[Term]:
-    """The loss terms, wired to the two networks; adapters land on torch's default device.
-
-    Raises
-    ------
-    UserError
-        A method or parameter that is unknown, a network that lacks what a method taps, or
-        pre-training that leaves no epoch for the student; the place is ``losses[i]``.
-    """
-    terms: list[Term] = []
-    names = ["label", "train", "validation"]  # columns that are there without it
-    epochs = context.epochs
-    for index, config in enumerate(configs):
-        if config is None:
-            continue
-        try:
-            loss = build_loss({"method": config.method, **config.parameters})
-            epochs -= _prepare(config.method, loss, context)
-            _check_schedule(config, loss, context.epochs, epochs)
-        except UserError as error:
-            raise error.inside(f"losses[{index}]") from None
-        name = config.method.rpartition(":")[2]
-        names.append(name)
-        times = names.count(name)
-        terms.append(
-            Term(
-                name=name if times == 1 else f"{name}_{times}",
-                weight=None if config.weight == "auto" else config.weight,
-                loss=loss,
-                scale=config.scale,
-                warmup=config.warmup,
-                final=config.final,
-                stop_epoch=config.stop_epoch,
-            )
-        )
-    return terms
-
-
-def _prepare(method: str, loss: DistillationLoss, context: LossContext) -> int:
-    """Wire a loss to its networks; how many epochs of pre-training it asks for."""
-    try:
-        loss.prepare(context)
-        return sum(stage.epochs for stage in loss.stages())
-    except UserError:
-        raise
-    except Exception as error:  # a user's class fails in its own way
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        fault = f"{method} fails in prepare, which has shapes but may have no values: {line}"
-        raise UserError("method", fault) from error
-
-
-def _check_schedule(config: LossConfig, loss: DistillationLoss, epochs: int, left: int) -> None:
-    if left < 1:
-        raise UserError(
-            "pretrain_epochs",
-            f"{epochs - left} epochs of pre-training in a training of {epochs} leave none for the "
-            f"student; allow {epochs - 1} at most, over all terms",
-        )
-    for key in ("warmup", "final", "stop_epoch"):
-        if not loss.joint and getattr(config, key) != LossConfig.model_fields[key].default:
-            raise UserError(
-                key,
-                f"{config.method} only pre-trains, and a pre-training has no schedule of its "
-                "weight; remove it, or set joint: true",
-            )
 
 
 def teacher_missing(plan: Plan) -> str:

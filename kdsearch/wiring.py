@@ -15,11 +15,11 @@ from kdsearch.data.source import Description
 from kdsearch.errors import UserError
 from kdsearch.losses import LossContext
 from kdsearch.measures import check_measures
-from kdsearch.schemes import Term
+from kdsearch.schemes import Term, build_terms
 from kdsearch.space import Filled
 from kdsearch.starts import STARTS
 from kdsearch.students import describe, output_shapes
-from kdsearch.trial import build_terms, teacher_missing
+from kdsearch.trial import teacher_missing
 from kdsearch.validation import source_of
 
 MOST_PARAMETERS = 10_000_000_000  # of any network: 40 GB

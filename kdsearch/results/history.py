@@ -30,7 +30,15 @@ class History:
     rows : list of TrialRow
         Ended trials, in the order in which they ended.
     running : dict of str to dict
-        Trial events without an end.
+        Trial events without an end, of trials that do not rest.
+    resting : dict of str to dict
+        Trial events of those that wait at a rung.
+    rested : dict of str to float
+        Seconds that trials without an end were trained before they last rested.
+    started : int
+        Trials of the search itself that were ever started.
+    reported : int
+        Epochs read so far; ``order`` of an epoch is its number among them.
     tests : dict of str to float
         Test accuracy by trial.
     epoch_count : int
@@ -50,6 +58,10 @@ class History:
     epochs: dict[str, list[Event]] = field(default_factory=dict)
     rows: list[TrialRow] = field(default_factory=list)
     running: dict[str, Event] = field(default_factory=dict)
+    resting: dict[str, Event] = field(default_factory=dict)
+    rested: dict[str, float] = field(default_factory=dict)
+    started: int = 0
+    reported: int = 0
     tests: dict[str, float] = field(default_factory=dict)
     epoch_count: int = 0
     seconds: float = 0.0
@@ -63,22 +75,43 @@ class History:
         if kind in LATEST:
             setattr(self, LATEST[kind], event)
         elif kind == "trial":
-            if event["purpose"] == "search":  # epochs of a broken run of this trial are void
-                self.epoch_count -= len(self.epochs.get(event["trial_id"], ()))
-            self.trials[event["trial_id"]] = event
-            self.running[event["trial_id"]] = event
-            self.epochs[event["trial_id"]] = []
+            self._start(event)
         elif kind == "epoch":
-            self.epochs[event["trial_id"]].append(_spoken(event))
+            self.reported += 1
+            self.epochs[event["trial_id"]].append({**_spoken(event), "order": self.reported})
             self.epoch_count += self.trials[event["trial_id"]]["purpose"] == "search"
-        elif kind == "end":
-            self.rows.append(_row(self, self.running.pop(event["trial_id"]), event))
+        elif kind in ("rest", "resume", "end"):
+            self._move(kind, event)
         elif kind == "test":
             self.tests[event["trial_id"]] = event["test_accuracy"]
         elif kind == "pause":
             self.seconds += event["seconds"]
         elif kind == "exhausted":
             self.exhausted = event["why"]
+
+    def _start(self, event: Event) -> None:
+        """A trial begins; what an earlier run of it came to is void."""
+        trial_id = event["trial_id"]
+        if event["purpose"] == "search":
+            self.started += trial_id not in self.trials
+            self.epoch_count -= len(self.epochs.get(trial_id, ()))
+        self.resting.pop(trial_id, None)
+        self.rested.pop(trial_id, None)
+        self.trials[trial_id] = self.running[trial_id] = event
+        self.epochs[trial_id] = []
+
+    def _move(self, kind: str, event: Event) -> None:
+        """A trial goes to rest, or on, or ends."""
+        trial_id = event["trial_id"]
+        if kind == "rest":
+            self.resting[trial_id] = self.running.pop(trial_id)
+            self.rested[trial_id] = self.rested.get(trial_id, 0.0) + event["seconds"]
+        elif kind == "resume":
+            self.running[trial_id] = self.resting.pop(trial_id)
+        else:
+            there = self.resting if trial_id in self.resting else self.running
+            self.rows.append(_row(self, there.pop(trial_id), event))
+            self.rested.pop(trial_id, None)
 
 
 def fold(events: Iterable[Event]) -> History:

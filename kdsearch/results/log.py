@@ -5,10 +5,15 @@ Events are plain mappings, one JSON line each; the driver writes them:
 ``search``
     First line: schema version, name, the config tree, the columns of the holes.
 ``trial``
-    A trial starts; if one starts again after a break, its earlier epochs are void. It holds what
-    was measured of the student before: ``latency_ms``, ``latency_device``, ``peak_memory_mib``.
+    A trial starts; if one starts again, after a break or because what it rested on was lost (then
+    ``again`` says why), its earlier epochs are void. It holds what was measured of the student
+    before: ``latency_ms``, ``latency_device``, ``peak_memory_mib``.
 ``epoch``
     One `EpochReport`.
+``rest``
+    A trial waits at a rung; its state is on the disk.
+``resume``
+    It goes on; its epochs are counted on.
 ``end``
     A trial is a row from here on. Its ``peak_memory_mib`` is what the training took on a GPU.
 ``test``

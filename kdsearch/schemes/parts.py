@@ -10,6 +10,7 @@ from torch import nn
 
 from kdsearch.config import TrainingConfig
 from kdsearch.data import Batches
+from kdsearch.schemes.state import Saved, Standing
 from kdsearch.schemes.terms import Term
 from kdsearch.teachers import Teacher
 
@@ -32,6 +33,10 @@ class Parts:
     rungs : sequence of int
         Epochs at which a scheduler may end the trial; the schedule ``rungs`` anneals to them.
     device : torch.device
+    saved : mapping or None
+        A state to go on from: see `read_state`.
+    standing : Standing or None
+        Kept by the loop: how far it has come.
     """
 
     student: nn.Module
@@ -41,3 +46,5 @@ class Parts:
     training: TrainingConfig
     rungs: Sequence[int] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    saved: Saved | None = None
+    standing: Standing | None = None

@@ -16,6 +16,7 @@ from kdsearch.schemes.optimizer import build_optimizer
 from kdsearch.schemes.parts import Parts
 from kdsearch.schemes.phases import Phase, autocast, phases
 from kdsearch.schemes.schedule import lr_factor
+from kdsearch.schemes.state import Judged, Standing, restore
 
 
 def single(parts: Parts) -> Iterator[EpochReport]:
@@ -28,13 +29,25 @@ def single(parts: Parts) -> Iterator[EpochReport]:
     ----------
     parts : Parts
         The student is trained in place, the adapters of the losses with it. Pre-training that a
-        loss asks for takes the first of the epochs.
+        loss asks for takes the first of the epochs. With a saved state the epochs after it follow,
+        exactly as they would have without the pause.
+
+    Raises
+    ------
+    StateError
+        A saved state that does not fit.
     """
-    training = parts.training
+    training, saved = parts.training, parts.saved
     for phase in phases(parts):
+        if saved is not None and phase.last < saved["epoch"]:
+            continue  # but it came by: what its end freezes is frozen again
         optimizer = build_optimizer(phase.modules, training)
-        judged: tuple[float, float] | None = None
-        for epoch in range(phase.first, min(phase.last, training.last_epoch) + 1):
+        first = phase.first
+        judged: Judged | None = None
+        if saved is not None:
+            first, judged = saved["epoch"] + 1, restore(parts, optimizer, saved)
+            parts.saved = saved = None
+        for epoch in range(first, min(phase.last, training.last_epoch) + 1):
             started = time.perf_counter()
             for module in phase.modules:
                 module.train()
@@ -43,6 +56,7 @@ def single(parts: Parts) -> Iterator[EpochReport]:
                 validation = parts.batches.validation()
                 judged = evaluate(parts.student, validation, autocast=autocast(parts))
             accuracy, validation_loss = judged
+            parts.standing = Standing(epoch, optimizer, judged)
             yield EpochReport(
                 epoch=epoch,
                 train_loss=total,

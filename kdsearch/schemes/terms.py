@@ -1,14 +1,17 @@
-"""One term of the training loss: its weight, and how the weight goes over time."""
+"""The terms of a training loss: wired to both networks, and each one's weight over time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kdsearch.losses import DistillationLoss
+from kdsearch.config import LossConfig
+from kdsearch.errors import UserError
+from kdsearch.losses import DistillationLoss, LossContext, build_loss
 from kdsearch.schemes.schedule import ramp
 
 AUTO_STEPS = 20  # over which a weight that is found is averaged
@@ -73,6 +76,15 @@ class Term:
         self.found = None
         self._ratios.clear()
 
+    def state(self) -> dict[str, Any]:
+        """What was found of the weight, for a training that pauses."""
+        return {"found": self.found, "ratios": self._ratios}
+
+    def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on where the state was taken."""
+        self.found = None if state["found"] is None else state["found"].to(device)
+        self._ratios = [ratio.to(device) for ratio in state["ratios"]]
+
     def measure(self, label: Tensor, value: Tensor, student: nn.Module) -> None:
         """Take one step's ratio of gradient norms: label loss over term.
 
@@ -91,6 +103,73 @@ class Term:
         self._ratios.append(torch.where(useful, ratio, torch.nan))
         median = torch.stack(self._ratios).nanmedian()
         self.found = torch.where(median.isnan(), 1.0, median)
+
+
+def build_terms(configs: Sequence[LossConfig | None], context: LossContext) -> list[Term]:
+    """The loss terms, wired to the two networks; adapters land on torch's default device.
+
+    Raises
+    ------
+    UserError
+        A method or parameter that is unknown, a network that lacks what a method taps, or
+        pre-training that leaves no epoch for the student; the place is ``losses[i]``.
+    """
+    terms: list[Term] = []
+    names = ["label", "train", "validation"]  # columns that are there without it
+    epochs = context.epochs
+    for index, config in enumerate(configs):
+        if config is None:
+            continue
+        try:
+            loss = build_loss({"method": config.method, **config.parameters})
+            epochs -= _prepare(config.method, loss, context)
+            _check_schedule(config, loss, context.epochs, epochs)
+        except UserError as error:
+            raise error.inside(f"losses[{index}]") from None
+        name = config.method.rpartition(":")[2]
+        names.append(name)
+        times = names.count(name)
+        terms.append(
+            Term(
+                name=name if times == 1 else f"{name}_{times}",
+                weight=None if config.weight == "auto" else config.weight,
+                loss=loss,
+                scale=config.scale,
+                warmup=config.warmup,
+                final=config.final,
+                stop_epoch=config.stop_epoch,
+            )
+        )
+    return terms
+
+
+def _prepare(method: str, loss: DistillationLoss, context: LossContext) -> int:
+    """Wire a loss to its networks; how many epochs of pre-training it asks for."""
+    try:
+        loss.prepare(context)
+        return sum(stage.epochs for stage in loss.stages())
+    except UserError:
+        raise
+    except Exception as error:  # a user's class fails in its own way
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        fault = f"{method} fails in prepare, which has shapes but may have no values: {line}"
+        raise UserError("method", fault) from error
+
+
+def _check_schedule(config: LossConfig, loss: DistillationLoss, epochs: int, left: int) -> None:
+    if left < 1:
+        raise UserError(
+            "pretrain_epochs",
+            f"{epochs - left} epochs of pre-training in a training of {epochs} leave none for the "
+            f"student; allow {epochs - 1} at most, over all terms",
+        )
+    for key in ("warmup", "final", "stop_epoch"):
+        if not loss.joint and getattr(config, key) != LossConfig.model_fields[key].default:
+            raise UserError(
+                key,
+                f"{config.method} only pre-trains, and a pre-training has no schedule of its "
+                "weight; remove it, or set joint: true",
+            )
 
 
 def _ratio(label: Tensor, value: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:

@@ -2,7 +2,8 @@
 
 Order for every result, as Ray 2.60 has it: scheduler (not for a trial's natural last result), then
 callback. So the scheduler records and decides, and the callback records what the scheduler was not
-shown, takes the weights out before Ray keeps the result, and ends the trial.
+shown, takes weights and states out before Ray keeps the result, and ends the trial
+or lays it to rest.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Wait
 from kdsearch.results.records import EpochReport
 from kdsearch.tune.driver import Driver
-from kdsearch.tune.trainable import WEIGHTS
+from kdsearch.tune.trainable import STATE, WEIGHTS, Parcel
 
 
 class _Shell:
@@ -54,7 +55,12 @@ class DriverSearcher(Searcher, _Shell):
             return Searcher.FINISHED
         if isinstance(launch, Wait):
             return None
-        return {"trial_id": launch.trial_id, "spec": launch.spec.model_dump_json()}
+        return {
+            "trial_id": launch.trial_id,
+            "spec": launch.spec.model_dump_json(),
+            "pauses": launch.pauses,
+            "state": Parcel(launch.state),
+        }
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Told by the callback already."""
@@ -80,9 +86,9 @@ class DriverScheduler(FIFOScheduler, _Shell):
         return True
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Record the epochs, and decide."""
-        goes_on = self.driver.report(trial.config["trial_id"], *_reports(result))
-        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        """Record the epochs, and decide; for Ray a trial that rests has ended."""
+        decision = self.driver.report(trial.config["trial_id"], *_reports(result))
+        return TrialScheduler.CONTINUE if decision == "continue" else TrialScheduler.STOP
 
 
 class DriverCallback(Callback, _Shell):
@@ -104,17 +110,22 @@ class DriverCallback(Callback, _Shell):
     ) -> None:
         """Record what the scheduler was not shown; end the trial if this was its last result."""
         trial_id = trial.config["trial_id"]
-        weights = result.pop(WEIGHTS, None)
+        nothing = Parcel(None)
+        weights, state = (result.pop(name, nothing).take() for name in (WEIGHTS, STATE))
+        _delivered(trial)
         self.driver.report(trial_id, *_reports(result))
         self.worker_rss_mib = max(self.worker_rss_mib, result.get("worker_rss_mib", 0.0))
         if "ended" in result:
             self.driver.end(trial_id, weights=weights, **result["ended"])
+        elif "refused" in result:
+            self.driver.refuse(trial_id, result["refused"])
         elif result.get("done"):
-            self.driver.end(trial_id, "stopped", seconds=result["elapsed"])
+            self.driver.leave(trial_id, seconds=result["elapsed"], state=state)
         self.redraw()
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """End a trial whose worker died."""
+        _delivered(trial)
         lines = str(trial.get_error() or "the worker died").strip().splitlines()
         self.driver.end(trial.config["trial_id"], "failed", error=" ".join(lines[-1].split())[:500])
         self.redraw()
@@ -192,6 +203,11 @@ def _own_signals() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
+
+
+def _delivered(trial: Any) -> None:
+    """Ray keeps the configs of all trials: the state that a worker went on from is none of it."""
+    trial.config["state"].take()
 
 
 def _reports(result: dict[str, Any]) -> list[EpochReport]:

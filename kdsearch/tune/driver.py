@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from kdsearch.config import TrialSpec
-from kdsearch.proposers import Done, Observation, Proposal, Proposer, Wait
+from kdsearch.proposers import Done, Proposer, Wait
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
-from kdsearch.tune.gate import Ground, gate, now
-from kdsearch.tune.keeping import drop_dominated, keep_student
-from kdsearch.tune.observe import objective_values, observation
-from kdsearch.tune.scheduler import Scheduler
-
-MODEL_TRIES = 20  # proposals asked of the model before it is asked for random ones
-RANDOM_TRIES = 500
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A trial to start: its id and all a worker needs."""
-
-    trial_id: str
-    spec: TrialSpec
+from kdsearch.tune.asking import Exhausted, ask
+from kdsearch.tune.gate import Ground, keys_of, now
+from kdsearch.tune.judge import Judge
+from kdsearch.tune.keeping import Front, drop_dominated, keep_student
+from kdsearch.tune.launch import Launch
+from kdsearch.tune.observe import observation
+from kdsearch.tune.resting import States
+from kdsearch.tune.scheduler import Decision, Scheduler
+from kdsearch.tune.spending import Spending
 
 
 class Driver:
     """Proposes, gates, records and tells; the trials themselves run elsewhere.
 
     Everything it knows is in the log or is rebuilt from it: a driver made on the log of a broken
-    search goes on where that one stopped, and trials that were in flight start again.
+    search goes on where that one stopped. Trials that were in flight start again; those that waited
+    at a rung wait again.
 
     Parameters
     ----------
@@ -52,75 +46,108 @@ class Driver:
         proposer: Proposer | None = None,
         scheduler: Scheduler | None = None,
     ) -> None:
-        self.ground, self.store = ground, store
+        self.ground, self.store, self.history = ground, store, store.history
         self.objectives = ground.config.fixed.objectives
-        self.proposer, self.scheduler = proposer, scheduler
-        self.started_at = time.monotonic()
-        self.spent_before = store.history.seconds
-        self.exhausted = store.history.exhausted  # why nothing more is proposed, if not the budget
+        self.proposer = proposer
+        self.judge = Judge(scheduler, self.objectives, self.history)
+        self.pauses = scheduler is not None and ground.config.fixed.scheduler.form == "promoting"
+        self.states, self.front = States(store.folder), Front(self.objectives)
+        self.spending = Spending(ground.config.fixed.budget, self.history)
+        self.exhausted = self.history.exhausted  # why nothing more is proposed, if not the budget
         self.running: dict[str, dict[str, Any]] = {}
-        self._told_at = self.started_at
         # A rerun that was broken off may be of other data: it is not the search's to go on with.
         # And trials of a search that was broken off wait for it, with its scheduler.
         others = ("rerun",) if proposer is not None else ("rerun", "search")
         self._queue: deque[dict[str, Any]] = deque(
-            event for event in store.history.running.values() if event["purpose"] not in others
+            event for event in self.history.running.values() if event["purpose"] not in others
         )
-        trials = store.history.trials.values()
-        self._seen = {t["architecture_key"] for t in trials if t["purpose"] == "search"}
-        self._replay()
+        trials = self.history.trials
+        searched = [t for t in trials.values() if t["purpose"] == "search"]
+        self._seen = {key for t in searched for key in keys_of(t)}
+        self._last_id = max(map(int, trials), default=-1)
+        self.states.sweep(self.history.resting)
+        if proposer is not None:
+            for row in self.history.rows:
+                self._tell(proposer, row.trial_id, row.status)
 
     # What runs next
 
     def next(self) -> Launch | Wait | Done:
-        """The next trial, recorded as started."""
+        """The next trial, recorded as started or as going on."""
         if self._queue:
-            event = self._queue.popleft()
-            return self.launch({**event, "started_at": now()})
-        if self.proposer is None or self.budget_spent() or self.exhausted:
+            return self.launch({**self._queue.popleft(), "started_at": now()})
+        if self.proposer is None:
             return Done()
-        return self._propose(self.proposer)
+        launch = self._promoted() or self._proposed(self.proposer)
+        if isinstance(launch, Launch) or not self.pauses:
+            return launch
+        if self.running:
+            return Wait()  # what one of them reaches may let another go on
+        results_come = isinstance(launch, Wait) and bool(self.history.resting)
+        self._end_resting()
+        return self.next() if results_come else launch
 
     def enqueue(self, trials: Sequence[dict[str, Any]]) -> None:
         """Add trials that no proposer made: baselines, finishes."""
         self._queue.extend(trials)
-
-    def budget_spent(self) -> bool:
-        """Whether the budget allows no further start."""
-        history = self.store.history
-        started = sum(t["purpose"] == "search" for t in history.trials.values())
-        seconds = self.spent_before + time.monotonic() - self.started_at
-        return self.ground.config.fixed.budget.spent(started, history.epoch_count, seconds)
+        self._last_id = max([self._last_id, *(int(event["trial_id"]) for event in trials)])
 
     @property
     def finished(self) -> bool:
-        """Whether nothing runs and nothing is left to start."""
-        if self.running or self._queue:
+        """Whether nothing runs or rests and nothing is left to start."""
+        if self.running or self._queue or self.history.resting:
             return False
-        return self.proposer is None or self.budget_spent() or self.exhausted is not None
+        return self.proposer is None or self._full
 
     def new_id(self) -> str:
         """The id after the last one given."""
-        given = [*self.store.history.trials, *(e["trial_id"] for e in self._queue)]
-        return f"{max((int(i) for i in given), default=-1) + 1:05d}"
+        return f"{self._last_id + 1:05d}"
+
+    def launch(self, event: dict[str, Any]) -> Launch:
+        """Record that a trial starts."""
+        self.store.append(event)
+        self._last_id = max(self._last_id, int(event["trial_id"]))
+        return self._launched(event)
 
     # What trials report
 
-    def report(self, trial_id: str, *reports: EpochReport) -> bool:
-        """Record epochs; False means that the trial should stop. The same epoch twice is one."""
+    def report(self, trial_id: str, *reports: EpochReport) -> Decision:
+        """Record epochs; what becomes of the trial after them. The same epoch twice is one."""
         event = self.running[trial_id]
-        known = len(self.store.history.epochs.get(trial_id, ()))
+        known = len(self.history.epochs.get(trial_id, ()))
         epochs = [
             {"event": "epoch", "trial_id": trial_id, **asdict(report)}
             for report in reports
             if report.epoch > known
         ]
         if not epochs:
-            return True
+            return "continue"
         self.store.append(*epochs)
-        if self.scheduler is None or event["purpose"] != "search":
-            return True
-        return all([self._judge(self.scheduler, event, epoch) for epoch in epochs])
+        return self.judge.report(event, epochs)
+
+    def leave(self, trial_id: str, *, seconds: float, state: bytes | None = None) -> None:
+        """A worker let go of a trial that was told to stop, or to pause: it ends, or it rests.
+
+        Parameters
+        ----------
+        seconds : float
+            That the worker had it.
+        state : bytes or None
+            What it goes on from; without one it would start again.
+        """
+        if self.judge.decided.get(trial_id) != "pause":
+            self.end(trial_id, "stopped", seconds=seconds)
+            return
+        if state is not None:  # first: a trial that rests has a state
+            self.states.write(trial_id, state)
+        del self.running[trial_id]
+        epoch = len(self.history.epochs[trial_id])
+        rest = {"event": "rest", "trial_id": trial_id, "epoch": epoch, "seconds": seconds}
+        self.store.append({**rest, "at": now()}, self.spending.pause())
+
+    def refuse(self, trial_id: str, why: str) -> None:
+        """A worker could not read the state of a trial: it starts again from its first epoch."""
+        self._queue.append(self._again(self.running.pop(trial_id), why))
 
     def end(
         self,
@@ -135,13 +162,15 @@ class Driver:
     ) -> None:
         """Record the end of a trial; weights of repeats and of the front are kept.
 
-        `idle_seconds` is how long its worker had waited for it: what orchestration costs.
+        `seconds` are those of the last worker; what the trial took before it rested is added.
+        `idle_seconds` is how long that worker had waited for it: what orchestration costs.
         """
         event = self.running.pop(trial_id, None)
         if event is None:
             return
         if weights is not None:
             keep_student(self.ground, self.store, event, weights)
+        seconds += self.history.rested.get(trial_id, 0.0)
         ended = {
             "event": "end",
             "trial_id": trial_id,
@@ -153,78 +182,68 @@ class Driver:
             "idle_seconds": idle_seconds,
             "at": now(),
         }
-        told = self.proposer if event["purpose"] == "search" else None
-        self.store.append(ended, *([] if told is None else [self._pause()]))
+        told = self.proposer is not None and event["purpose"] == "search"
+        self.store.append(ended, *([self.spending.pause()] if told else []))
         self.store.flush()
+        self.states.drop(trial_id)
         if weights is not None:
-            drop_dominated(self.store, self.objectives)
-        if told is not None:
-            told.observe(observation(self.store.history, trial_id, status, self.objectives))
+            drop_dominated(self.store, self.front.follow(self.history.rows))
+        if self.proposer is not None:
+            self._tell(self.proposer, trial_id, status)
 
     def pause(self) -> None:
         """Record the wall time since it was last recorded: a kill forgets no more than that."""
-        self.store.append(self._pause())
+        self.store.append(self.spending.pause())
 
     # Inside
 
-    def _judge(self, scheduler: Scheduler, trial: dict[str, Any], epoch: dict[str, Any]) -> bool:
-        """Whether the trial goes on; in pre-training it does, for it has no accuracy yet.
+    @property
+    def _full(self) -> bool:
+        """Whether no further trial is proposed."""
+        return self.spending.ends_starts() or self.exhausted is not None
 
-        Epochs of the student's own training are what is compared: a method that pre-trains would be
-        judged early, or, where a rung falls into its pre-training, never.
-        """
-        if epoch.get("stage") is not None:
-            return True
-        before = self.store.history.epochs[trial["trial_id"]]
-        own = epoch["epoch"] - sum(e.get("stage") is not None for e in before)
-        values = objective_values(self.objectives, trial, epoch)
-        return scheduler.report(trial["trial_id"], own, values) == "continue"
+    def _proposed(self, proposer: Proposer) -> Launch | Wait | Done:
+        if self._full:
+            return Done()
+        event = ask(proposer, self.ground, self._seen, self.new_id())
+        if isinstance(event, Exhausted):
+            self.exhausted = event.why
+            self.store.append({"event": "exhausted", "why": self.exhausted})
+            return Done()
+        return self.launch(event) if isinstance(event, dict) else event
 
-    def _pause(self) -> dict[str, Any]:
-        before, self._told_at = self._told_at, time.monotonic()
-        return {"event": "pause", "seconds": self._told_at - before}
+    def _promoted(self) -> Launch | None:
+        """A trial that rests and may go on, within the epochs and the hours of the budget."""
+        if not self.pauses or self.spending.ends_promotions():
+            return None
+        if (trial_id := self.judge.promote()) is None:
+            return None
+        event, epoch = self.history.resting[trial_id], len(self.history.epochs[trial_id])
+        state = self.states.read(trial_id)
+        if state is None:
+            return self.launch({**self._again(event, "its state is gone"), "started_at": now()})
+        self.store.append({"event": "resume", "trial_id": trial_id, "epoch": epoch, "at": now()})
+        return self._launched(event, state)
 
-    def _propose(self, proposer: Proposer) -> Launch | Wait | Done:
-        trial_id = self.new_id()
-        why = ""
-        for attempt in range(MODEL_TRIES + RANDOM_TRIES):
-            ask = proposer.propose if attempt < MODEL_TRIES else proposer.propose_random
-            proposal = ask(trial_id)
-            if not isinstance(proposal, Proposal):
-                return proposal
-            event, refusal = gate(self.ground, self._seen, trial_id, proposal)
-            if event is not None:
-                self._seen.add(event["architecture_key"])
-                return self.launch(event)
-            assert refusal is not None
-            why, broken = refusal.why, refusal.violations
-            proposer.observe(
-                Observation(trial_id, proposal.assignment, refusal.fate, violations=broken)
-            )
-        self.exhausted = (
-            f"{MODEL_TRIES + RANDOM_TRIES} proposals in a row were known architectures or broke a "
-            f"constraint (the last: {why}); widen the student section, or set proposer.repeats: "
-            "true"
-        )
-        self.store.append({"event": "exhausted", "why": self.exhausted})
-        return Done()
-
-    def launch(self, event: dict[str, Any]) -> Launch:
-        """Record that a trial starts."""
-        self.store.append(event)
+    def _launched(self, event: dict[str, Any], state: bytes | None = None) -> Launch:
         self.running[event["trial_id"]] = event
-        return Launch(event["trial_id"], TrialSpec.model_validate(event["spec"]))
+        spec = TrialSpec.model_validate(event["spec"])
+        pauses = self.pauses and event["purpose"] == "search"
+        return Launch(event["trial_id"], spec, state, pauses)
 
-    def _replay(self) -> None:
-        """Tell scheduler and proposer what the log knows, in its order."""
-        history = self.store.history
-        for trial_id, event in history.trials.items():
-            ended = trial_id not in history.running
-            if self.scheduler is None or event["purpose"] != "search" or not ended:
-                continue
-            for epoch in history.epochs[trial_id]:
-                self._judge(self.scheduler, event, epoch)
-        for row in history.rows:
-            if row.purpose == "search" and self.proposer is not None:
-                told = observation(history, row.trial_id, row.status, self.objectives)
-                self.proposer.observe(told)
+    def _again(self, event: dict[str, Any], why: str) -> dict[str, Any]:
+        """The event of a start from the first epoch; the log says why."""
+        self.judge.again(event["trial_id"])
+        return {**event, "again": why}
+
+    def _end_resting(self) -> None:
+        """The search ends: what has waited until now becomes rows."""
+        for trial_id in list(self.history.resting):
+            self.running[trial_id] = self.history.resting[trial_id]
+            self.end(trial_id, "stopped")
+        self.states.sweep(())
+
+    def _tell(self, proposer: Proposer, trial_id: str, status: str) -> None:
+        """Tell the proposer what became of one of the search's own trials."""
+        if self.history.trials[trial_id]["purpose"] == "search":
+            proposer.observe(observation(self.history, trial_id, status, self.objectives))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kdsearch.architecture import Architecture
-from kdsearch.config import TrialSpec
+from kdsearch.config import TrialSpec, identity
 from kdsearch.cost import cost
 from kdsearch.data import ImageData
 from kdsearch.data.source import Description
@@ -98,7 +98,7 @@ def gate(
     Parameters
     ----------
     seen : container of str
-        Keys of the architectures that have been proposed.
+        What `keys_of` gives of the trials so far.
     """
     config = ground.config
     filled = config.space.apply(proposal.assignment)
@@ -107,7 +107,7 @@ def gate(
         architecture, pretraining = check_plan(plan, ground.outline, filled)
     except UserError as error:  # a combination that the check of the space did not meet
         return None, Refusal("infeasible", str(error))
-    refusal = _refusal(ground, seen, architecture)
+    refusal = _refusal(ground, seen, architecture, proposal.assignment)
     if refusal is not None:
         return None, refusal
     taught = None
@@ -133,12 +133,20 @@ def gate(
     return event, None
 
 
-def _refusal(ground: Ground, seen: Container[str], architecture: Architecture) -> Refusal | None:
+def keys_of(trial: Mapping[str, Any]) -> tuple[str, str]:
+    """By what a trial is known when it is proposed again: its architecture, and all its holes."""
+    return trial["architecture_key"], identity(trial["assignment"])
+
+
+def _refusal(
+    ground: Ground, seen: Container[str], architecture: Architecture, assignment: Assignment
+) -> Refusal | None:
     fixed, space = ground.config.fixed, ground.config.space
     known: dict[str, Any] = asdict(cost(architecture, fixed.bits))
     if (broken := violation(fixed.constraints, known)) is not None:
         return Refusal("infeasible", broken, violations(fixed.constraints, known))
-    if architecture.key in seen and space.count("student") > 1 and not fixed.proposer.repeats:
+    repeated = architecture.key in seen and space.count("student") > 1
+    if (repeated and not fixed.proposer.repeats) or (space.holes and identity(assignment) in seen):
         return Refusal("repeated", "it was proposed before", violations(fixed.constraints, known))
     try:
         known |= asdict(ground.meter.read(architecture))

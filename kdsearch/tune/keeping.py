@@ -5,16 +5,19 @@ Repeats over seeds keep theirs until their test accuracy is read: see `close_sea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from kdsearch.errors import UserError
-from kdsearch.results.pareto import pareto_front
+from kdsearch.results.pareto import nondominated
+from kdsearch.results.records import TrialRow
 from kdsearch.results.store import ResultStore
 from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.student_folder import StudentCard, write_student
 from kdsearch.tune.gate import Ground
-from kdsearch.tune.observe import directions
 
 
 def keep_student(
@@ -47,9 +50,36 @@ def keep_student(
         raise UserError(str(folder), fault) from None
 
 
-def drop_dominated(store: ResultStore, objectives: Sequence[ObjectiveConfig]) -> None:
+class Front:
+    """The front of a search that runs, kept row by row: what a row costs does not grow with them.
+
+    The same trials as `pareto_front` of the whole table: a point that one row dominates stays
+    dominated, for whatever removes that row dominates the point too.
+    """
+
+    def __init__(self, objectives: Sequence[ObjectiveConfig]) -> None:
+        self.objectives = tuple(objectives)
+        self._points: dict[str, tuple[float, ...]] = {}
+        self._read = 0
+
+    def follow(self, rows: Sequence[TrialRow]) -> set[str]:
+        """The front's trials, of all rows so far; those read before are not read again."""
+        fresh, self._read = rows[self._read :], len(rows)
+        searched = [r for r in fresh if r.status == "complete" and r.purpose == "search"]
+        points = {**self._points, **{row.trial_id: self._point(row) for row in searched}}
+        if searched:
+            kept = nondominated(np.array(list(points.values())))
+            self._points = {t: p for (t, p), on in zip(points.items(), kept, strict=True) if on}
+        return set(self._points)
+
+    def _point(self, row: TrialRow) -> tuple[float, ...]:
+        values = [(getattr(row, o.name), o.direction) for o in self.objectives]
+        signed = ((v, -1 if direction == "max" else 1) for v, direction in values)
+        return tuple(math.nan if v is None else sign * float(v) for v, sign in signed)
+
+
+def drop_dominated(store: ResultStore, front: set[str]) -> None:
     """Remove the weights of the search's own trials that are not on its front."""
-    front = pareto_front(store.trials(), directions(objectives))
-    trials = store.history.trials.items()
-    searched = {trial_id for trial_id, event in trials if event["purpose"] == "search"}
-    store.drop_students(searched - set(front["trial_id"]))
+    trials = store.history.trials
+    kept = {t for t in store.students() if t in trials and trials[t]["purpose"] == "search"}
+    store.drop_students(kept - front)

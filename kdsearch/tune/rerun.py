@@ -20,8 +20,9 @@ from kdsearch.students import describe
 from kdsearch.teachers import TeacherRecord, read_teacher, weights_to_bytes
 from kdsearch.tree import edit_tree
 from kdsearch.trial import Surroundings, run_trial
-from kdsearch.tune.driver import Driver, Launch
+from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught, trial_event
+from kdsearch.tune.launch import Launch
 from kdsearch.tune.teachers import prepare_teacher
 from kdsearch.validation import validate
 from kdsearch.wiring import check_plan

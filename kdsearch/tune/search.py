@@ -133,7 +133,8 @@ def _run(workers: Workers, store: ResultStore, sources: Sequence[Source]) -> boo
 def _finished(config: SearchConfig, store: ResultStore) -> bool:
     history = store.history
     done = sum(row.purpose == "search" for row in history.rows)
-    if not history.rows or any(t["purpose"] != "rerun" for t in history.running.values()):
+    in_flight = any(t["purpose"] != "rerun" for t in history.running.values())
+    if not history.rows or in_flight or history.resting:
         return False
     spent = config.fixed.budget.spent(done, history.epoch_count, history.seconds)
     return spent or history.exhausted is not None

@@ -16,13 +16,38 @@ from ray import tune
 from kdsearch.config import TrialSpec
 from kdsearch.data import ImageData
 from kdsearch.results.records import EpochReport
+from kdsearch.schemes import StateError
 from kdsearch.teachers import TeacherRecord, weights_to_bytes
 from kdsearch.trial import Surroundings, Training, run_trial
 
-WEIGHTS = "weights"  # taken out of the result by the driver before Ray keeps it
+# Parcels that the callback takes out of a result before Ray keeps it.
+WEIGHTS, STATE = "weights", "state"
 # An epoch of 50 ms would be told at a cost of 10 ms, so short ones travel together; a longer one
 # is on the driver's disk when the next begins.
 GATHER_SECONDS = 0.5
+
+
+class Parcel:
+    """Megabytes on their way through Ray: in a trial's config, or in a result.
+
+    Ray copies configs, sends them back with every result and keeps them, and it spells out results
+    for a log that nobody reads. A parcel is short in words, a copy of it in one process is the
+    parcel itself, and all of them are nothing once it is empty.
+    """
+
+    def __init__(self, content: bytes | None) -> None:
+        self.content = content
+
+    def take(self) -> bytes | None:
+        """What is in it; it is empty from now on."""
+        content, self.content = self.content, None
+        return content
+
+    def __deepcopy__(self, memo: Any) -> Parcel:
+        return self
+
+    def __repr__(self) -> str:
+        return "" if self.content is None else f"{len(self.content)} bytes"
 
 
 class StudentTrial(tune.Trainable):
@@ -58,11 +83,14 @@ class StudentTrial(tune.Trainable):
         """Train until there is something to decide, or to tell.
 
         A trial that raises ends as a row with its error, and the worker lives on; an error of the
-        GPU ends the worker too, for the process cannot be trusted after it.
+        GPU ends the worker too, for the process cannot be trusted after it. One whose state cannot
+        be read is handed back.
         """
         reports: list[EpochReport] = []
         try:
             result = self._train(reports)
+        except StateError as error:
+            result = {"done": True, "refused": str(error)}
         except Exception as error:
             if "CUDA" in str(error) or "out of memory" in str(error).lower():
                 raise
@@ -88,7 +116,9 @@ class StudentTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self.spec = TrialSpec.model_validate_json(config["spec"])
         teacher = self.teachers.get(self.spec.teacher_id) if self.spec.teacher_id else None
-        self.training = run_trial(self.spec, Surroundings(self.data, teacher, self.device))
+        self.pauses, state = config["pauses"], config["state"].take()
+        around = Surroundings(self.data, teacher, self.device)
+        self.training = run_trial(self.spec, around, state)
         self.started = time.perf_counter()
         self.idle = self.started - self.last_step
         if self.device == "cuda":
@@ -104,12 +134,15 @@ class StudentTrial(tune.Trainable):
                 return self._ended("diverged")
             if report.epoch == self.spec.plan.training.last_epoch:
                 break
-            if report.epoch in self.spec.rungs or time.perf_counter() - began > GATHER_SECONDS:
+            if report.epoch in self.spec.rungs:
+                # With the report: a trial that Ray ends is not asked again.
+                return {STATE: Parcel(self.training.state())} if self.pauses else {}
+            if time.perf_counter() - began > GATHER_SECONDS:
                 return {}
         try:
             next(self.training)
         except StopIteration as stop:
-            return {**self._ended("complete"), WEIGHTS: weights_to_bytes(stop.value)}
+            return {**self._ended("complete"), WEIGHTS: Parcel(weights_to_bytes(stop.value))}
         raise RuntimeError("the scheme reported its last epoch and went on")
 
     def _ended(self, status: str, error: str | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from kdsearch.students import describe
 from kdsearch.teachers import TeacherRecord, weights_to_bytes
 from kdsearch.trial import Surroundings, train_to_end
 from kdsearch.tune.asha import Asha
-from kdsearch.tune.driver import Driver, Launch
+from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught
+from kdsearch.tune.launch import Launch
 from kdsearch.tune.opening import open_search
 from kdsearch.tune.repeats import Asked, missing_repeats, repeat_events
+from kdsearch.tune.scheduler import Scheduler
 from kdsearch.tune.teachers import prepare_teacher
 from tests.data.made import made_data
 
@@ -31,6 +34,7 @@ WIDTHS = [4, 9, 30, 4, 2, 39, 16, 9, 20, 7, 25, 12]  # some too wide, some twice
 FIRST = [4, 9, 2, 16, 20, 7]  # of those that may run
 WIDTH, LR = "student.widths[0]", "training.lr"
 NAN = float("nan")
+STATE = b"after epoch "
 
 
 def tree(**changes: Any) -> dict[str, Any]:
@@ -74,12 +78,13 @@ class Listed:
 
 @contextmanager
 def made_driver(
-    folder: Path, config: SearchConfig, proposer: Any = None, scheduled: bool = True
+    folder: Path, config: SearchConfig, proposer: Any = None, scheduled: bool | Scheduler = True
 ) -> Iterator[Driver]:
     """A driver on a folder, as `run_search` makes one."""
     asha = Asha(config.fixed.objectives, config.fixed.scheduler)
+    scheduler = asha if scheduled is True else scheduled or None
     with open_search(folder, config) as store:
-        yield Driver(made_ground(config), store, proposer, asha if scheduled else None)
+        yield Driver(made_ground(config), store, proposer, scheduler)
 
 
 def made_report(epoch: int, accuracy: float, loss: float = 1.0) -> EpochReport:
@@ -112,12 +117,17 @@ def play(driver: Driver, slots: int = 2, train: Train = learn) -> list[Launch]:
     while True:
         while len(working) < slots and isinstance(launch := driver.next(), Launch):
             launched.append(launch)
-            working[launch.trial_id] = launch, train(launch.spec)
+            working[launch.trial_id] = launch, islice(train(launch.spec), _done(launch), None)
         if not working:
             return launched
         for trial_id, (launch, training) in list(working.items()):
             if not _step(driver, launch, training):
                 del working[trial_id]
+
+
+def _done(launch: Launch) -> int:
+    """Epochs that a trial has behind it: what the states here say."""
+    return 0 if launch.state is None else int(launch.state.removeprefix(STATE))
 
 
 def _step(driver: Driver, launch: Launch, training: Iterator[EpochReport]) -> bool:
@@ -127,15 +137,15 @@ def _step(driver: Driver, launch: Launch, training: Iterator[EpochReport]) -> bo
     except RuntimeError as error:
         driver.end(launch.trial_id, "failed", error=str(error))
         return False
-    goes_on = driver.report(launch.trial_id, report)
+    decision = driver.report(launch.trial_id, report)
     if report.train_loss != report.train_loss:
         driver.end(launch.trial_id, "diverged")
     elif report.epoch == launch.spec.plan.training.last_epoch:
         driver.end(launch.trial_id, "complete", weights=launch.trial_id.encode())
-    elif goes_on:
+    elif decision == "continue":
         return True
     else:
-        driver.end(launch.trial_id, "stopped")
+        driver.leave(launch.trial_id, seconds=1.0, state=STATE + str(report.epoch).encode())
     return False
 
 

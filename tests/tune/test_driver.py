@@ -63,13 +63,13 @@ def test_the_hours_of_former_runs_count_and_those_between_do_not(tmp_path: Path)
     config = made_config(budget={"hours": 1, "trials": 6})
     with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
         launch = started(driver)
-        driver.started_at -= 1800
-        driver._told_at -= 1800
+        driver.spending.began -= 1800
+        driver.spending.told -= 1800
         driver.end(launch.trial_id, "failed")
     with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
-        assert driver.spent_before == pytest.approx(1800, abs=60)
-        assert not driver.budget_spent()
-        driver.started_at -= 1800
+        assert driver.spending.before == pytest.approx(1800, abs=60)
+        assert not driver.spending.ends_starts()
+        driver.spending.began -= 1800
         assert driver.finished and isinstance(driver.next(), Done)
 
 
@@ -77,7 +77,7 @@ def test_a_kill_forgets_only_the_time_since_the_last_trial_ended(tmp_path: Path)
     config = made_config(budget={"hours": 1})
     with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
         launch = started(driver)
-        driver._told_at -= 3600
+        driver.spending.told -= 3600
         driver.end(launch.trial_id, "failed")
     with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:  # no word of a pause came
         assert driver.finished
@@ -161,9 +161,9 @@ def test_nobody_is_judged_by_an_epoch_of_pre_training(tmp_path: Path, stage: str
         for launch in (first, second):
             driver.report(launch.trial_id, made_report(1, 0.9))
         goes_on = driver.report(third.trial_id, replace(made_report(1, 0.0), stage=stage))
-        assert goes_on == (stage is not None)
+        assert goes_on == ("stop" if stage is None else "continue")
         if stage is not None:  # its first own epoch is what the others' first was
-            assert not driver.report(third.trial_id, made_report(2, 0.0))
+            assert driver.report(third.trial_id, made_report(2, 0.0)) == "stop"
         driver.end(third.trial_id, "stopped")
     assert len(proposer.told[-1].history) == 1
     assert read_epochs(tmp_path)["stage"].notna().sum() == (stage is not None)

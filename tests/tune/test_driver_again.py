@@ -11,7 +11,11 @@ from kdsearch.proposers import Done, build_proposer
 from kdsearch.proposers.portfolio import PortfolioProposer
 from kdsearch.results.store import read_epochs, read_trials
 from kdsearch.search_sections import ProposerConfig
+from kdsearch.tune.asha import Asha
+from kdsearch.tune.resting import States
+from kdsearch.tune.scheduler import Scheduler
 from tests.tune.made import (
+    STATE,
     WIDTHS,
     Listed,
     events_of,
@@ -22,6 +26,7 @@ from tests.tune.made import (
     play,
     rows,
 )
+from tests.tune.promoting import SECTION, Promoting
 
 
 @pytest.mark.parametrize("proposer", ["listed", "random", "tpe", "nsga2", "evolution", "portfolio"])
@@ -111,3 +116,59 @@ def test_after_a_break_a_portfolio_knows_who_won(tmp_path: Path) -> None:
     with made_driver(tmp_path, config, again):
         assert again.credit == first.credit
     assert sum(c.won + c.lost for c in first.credit.values()) > 0
+
+
+@pytest.mark.parametrize("states", ["kept", "lost", "every other"])
+@pytest.mark.parametrize("scheduler", [Promoting, Asha])
+def test_a_kill_among_resting_trials_ends_in_the_same_number_of_rows(
+    tmp_path: Path, states: str, scheduler: type
+) -> None:
+    config = made_config(scheduler=SECTION, budget={"trials": 8})
+    widths = list(range(1, 27))
+
+    def fresh() -> Scheduler:
+        return scheduler(config.fixed.objectives, config.fixed.scheduler)
+
+    with made_driver(tmp_path / "whole", config, Listed(widths), fresh()) as driver:
+        play(driver, train=mixed)
+    lines = log_of(tmp_path / "whole")
+    for cut in range(1, len(lines) + 1, 6):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        (folder / "log.jsonl").write_bytes(b"".join(lines[:cut]))
+        resting = resting_at(folder)
+        kept = {"kept": resting, "lost": {}, "every other": dict([*resting.items()][::2])}[states]
+        for trial_id, epoch in {**kept, "00099": 1}.items():  # the last was never in the log
+            States(folder).write(trial_id, STATE + str(epoch).encode())
+        with made_driver(folder, config, Listed(widths), fresh()) as driver:
+            assert set(driver.history.resting) == set(resting)
+            assert {p.stem for p in (folder / "paused").glob("*")} == set(kept)
+            play(driver, train=mixed)
+            assert driver.finished
+            assert sorted(rows(driver.store)) == [f"{i:05d}" for i in range(8)]
+        assert not (folder / "paused").exists()
+        trials, epochs = read_trials(folder), read_epochs(folder)
+        for _, own in epochs.groupby("trial_id"):
+            assert own["epoch"].tolist() == list(range(1, len(own) + 1))
+        counted = epochs.groupby("trial_id").size().reindex(trials["trial_id"]).fillna(0)
+        assert counted.tolist() == trials["epochs"].tolist()
+
+
+def resting_at(folder: Path) -> dict[str, int]:
+    """Trials that rest where a log ends, and their epochs."""
+    resting: dict[str, int] = {}
+    for event in events_of(folder):
+        if event["event"] == "rest":
+            resting[event["trial_id"]] = event["epoch"]
+        elif event["event"] in ("resume", "end", "trial"):
+            resting.pop(event["trial_id"], None)
+    return resting
+
+
+def test_a_scheduler_is_told_again_in_the_logs_order(tmp_path: Path) -> None:
+    config = made_config(scheduler=SECTION, budget={"trials": 8})
+    first, second = Promoting(), Promoting()
+    with made_driver(tmp_path, config, Listed(list(range(1, 27))), first) as driver:
+        play(driver, slots=3)
+    with made_driver(tmp_path, config, Listed(list(range(1, 27))), second):
+        assert second.told == first.told and second.rungs == first.rungs

@@ -1,0 +1,82 @@
+"""What the scheduler says of trials: after an epoch, after a break, and of those that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kdsearch.results.history import Event, History
+from kdsearch.search_sections import ObjectiveConfig
+from kdsearch.tune.observe import objective_values
+from kdsearch.tune.scheduler import Decision, Scheduler
+
+
+class Judge:
+    """Shows a scheduler the search's own trials, and remembers what it decided of each.
+
+    A new one shows it what the log knows, in the log's order: trials that ended, and those that
+    rest. Those in flight start again.
+
+    Parameters
+    ----------
+    scheduler : Scheduler or None
+        None: every trial goes on.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler | None,
+        objectives: Sequence[ObjectiveConfig],
+        history: History,
+    ) -> None:
+        self.scheduler, self.objectives, self.history = scheduler, tuple(objectives), history
+        self.decided: dict[str, Decision] = {}
+        self._known: dict[str, int] = {}  # of trials that start again: their last epoch before
+        for epoch in _told(history):
+            self._say(history.trials[epoch["trial_id"]], epoch)
+
+    def report(self, trial: Event, epochs: Sequence[dict[str, Any]]) -> Decision:
+        """What becomes of a trial after these epochs, which the history holds."""
+        if trial["purpose"] != "search":
+            return "continue"
+        decisions: list[Decision] = [self._say(trial, epoch) for epoch in epochs]
+        ending: list[Decision] = [d for d in decisions if d != "continue"]
+        self.decided[trial["trial_id"]] = ending[0] if ending else "continue"
+        return self.decided[trial["trial_id"]]
+
+    def promote(self) -> str | None:
+        """A trial that rests and may go on now."""
+        while self.scheduler is not None and (trial_id := self.scheduler.promote()) is not None:
+            if trial_id in self.history.resting:  # not: ended with a smaller budget, starts again
+                return trial_id
+        return None
+
+    def again(self, trial_id: str) -> None:
+        """A trial starts again from its first epoch: what it reported so far stays as it was."""
+        self._known[trial_id] = len(self.history.epochs[trial_id])
+
+    def _say(self, trial: Event, epoch: dict[str, Any]) -> Decision:
+        """What becomes of the trial; in pre-training it goes on, for it has no accuracy yet.
+
+        Epochs of the student's own training are what is compared: a method that pre-trains would be
+        judged early, or, where a rung falls into its pre-training, never.
+        """
+        trial_id = trial["trial_id"]
+        known = epoch["epoch"] <= self._known.get(trial_id, 0)
+        if self.scheduler is None or known or epoch.get("stage") is not None:
+            return "continue"
+        before = self.history.epochs[trial_id]
+        own = epoch["epoch"] - sum(e.get("stage") is not None for e in before)
+        values = objective_values(self.objectives, trial, epoch)
+        return self.scheduler.report(trial_id, own, values)
+
+
+def _told(history: History) -> list[Event]:
+    """Epochs that a scheduler was told of, in the order in which they came."""
+    told = [
+        epoch
+        for trial_id, trial in history.trials.items()
+        if trial["purpose"] == "search" and trial_id not in history.running
+        for epoch in history.epochs[trial_id]
+    ]
+    return sorted(told, key=lambda epoch: epoch["order"])
