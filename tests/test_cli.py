@@ -23,7 +23,7 @@ from tests.command_line import Line
 from tests.results.made import story
 from tests.tune.made import DISTILLED, distilled_here, events_of
 
-COMMANDS = ("check", "export", "front", "methods", "run", "study", "submit", "trial")
+COMMANDS = ("check", "export", "front", "methods", "report", "run", "study", "submit", "trial")
 
 
 @pytest.fixture

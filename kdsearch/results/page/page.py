@@ -197,7 +197,7 @@ def _importance_note(any_bar: bool) -> str:
     if not any_bar:
         return "Too few trials, or no hole that all of them have, to say what mattered."
     return (
-        "Share of the variance that a hole explains by itself: fANOVA by Optuna. For accuracy from "
+        "Share of the explained variance that is a hole's own: fANOVA by Optuna. For accuracy from "
         "complete trials, for sizes from all; holes that only some trials have are left out."
     )
 

@@ -88,7 +88,8 @@ def _front(panel: Any, searches: Sequence[Search], size: Objective) -> None:
         if height[0] == "validation_accuracy":
             for y in search.trials["teacher_validation_accuracy"].dropna().unique():
                 panel.axhline(100 * y, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    shown = [v for search in searches for v in search.trials[name].dropna() if v > 0]
+    drawn = [search.trials.loc[search.trials[height[0]].notna(), name] for search in searches]
+    shown = [v for sizes in drawn for v in sizes.dropna() if v > 0]
     if scale == "log" and shown:
         panel.set_xscale("log")
         _whole_ticks(panel, min(shown), max(shown))
