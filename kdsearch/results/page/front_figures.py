@@ -15,7 +15,8 @@ from kdsearch.results.pareto import hypervolume_history, pareto_front, reference
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_POINTS = 2000  # trials drawn beside the fronts, of all searches together
+MOST_POINTS = 1500  # stopped, and complete, trials drawn beside the fronts of all searches
+CROWD = 600  # trials above which their points are smaller and fainter
 HOVER = "%{text}<extra></extra>"
 
 
@@ -28,15 +29,17 @@ def front_figure(searches: Sequence[Search], size: Objective) -> Figure:
         The horizontal axis; the vertical one is the searches' `height`.
     """
     height, (name, _, scale) = searches[0].height, size
+    crowded = sum(len(search.trials) for search in searches) > CROWD
+    ink, sizes = (0.2, (4, 5)) if crowded else (0.45, (5, 7))
     traces: list[dict[str, Any]] = []
     for i, search in enumerate(searches):
         for status in ("stopped", "complete"):
             rows = drawn(search, status, MOST_POINTS // len(searches))
             marker = {
-                "size": 7 if status == "complete" else 5,
+                "size": sizes[status == "complete"],
                 "symbol": symbol(i) + ("" if status == "complete" else "-open"),
-                "color": faded(i, 0.45 if status == "complete" else 0.4),
-                "line": {"width": 1 if status == "stopped" else 0, "color": faded(i, 0.4)},
+                "color": faded(i, ink),
+                "line": {"width": 1 if status == "stopped" else 0, "color": faded(i, ink)},
             }
             traces.append(_points(rows, search, height[0], name, len(searches) > 1) | {
                 "mode": "markers", "marker": marker, "name": status,
@@ -76,6 +79,13 @@ def drawn(search: Search, status: str, most: int) -> pd.DataFrame:
     return rows if len(rows) <= most else rows.sample(most, random_state=0).sort_index()
 
 
+def thinned(searches: Sequence[Search]) -> bool:
+    """Whether some trials are in no picture."""
+    most = MOST_POINTS // len(searches)
+    counts = [s.trials["status"].value_counts().drop("failed", errors="ignore") for s in searches]
+    return any(count.max() > most for count in counts if len(count))
+
+
 def _points(
     rows: pd.DataFrame, search: Search, height: str, size: str, several: bool
 ) -> dict[str, Any]:
@@ -93,7 +103,7 @@ def teachers(search: Search) -> list[dict[str, Any]]:
     """A note at the height of each teacher's accuracy."""
     found = sorted(search.trials["teacher_validation_accuracy"].dropna().unique())
     return [
-        {"xref": "paper", "x": 1, "y": round(100 * y, 3), "xanchor": "right", "yanchor": "bottom",
+        {"xref": "paper", "x": 0, "y": round(100 * y, 3), "xanchor": "left", "yanchor": "bottom",
          "showarrow": False, "text": f"teacher {100 * y:.1f} %", "font": {"size": 11, "color": INK}}
         for y in found[-3:]
     ]  # fmt: skip
@@ -103,7 +113,7 @@ def hypervolume_figures(searches: Sequence[Search]) -> tuple[Figure, Figure]:
     """The hypervolume over trials, and over the seconds of work that they took."""
     histories = histories_of(searches)
     column, said = work_of(searches)
-    factor, unit = time_unit(max(history[column].max() for history in histories))
+    factor, unit = time_unit(max(float(history[column].to_numpy()[-1]) for history in histories))
     figures = []
     axes = (("trials", "trials", 1.0), (column, f"{said} ({unit})", factor))
     for name, title, by in axes:

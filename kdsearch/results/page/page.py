@@ -18,6 +18,7 @@ from kdsearch.results.page.front_figures import (
     front_figure,
     histories_of,
     hypervolume_figures,
+    thinned,
 )
 from kdsearch.results.page.importance import hole_importance
 from kdsearch.results.page.parallel import parallel_figure
@@ -133,7 +134,7 @@ def _sections(searches: Sequence[Search]) -> tuple[dict[str, Figure], str]:
             _box_note(searches),
             _grid([chart("hypervolume-trials", trials), chart("hypervolume-work", work)]),
         ),
-        _section("What mattered", _importance_note(bool(bars)), _grid(bars)),
+        _section("What mattered", _importance_note(bool(bars)), _grid(bars, "grid narrow")),
     ]
     if found := parallel_figure(searches, importances):
         note = "A line a trial; hover over a line for the trial, click to copy its id."
@@ -156,18 +157,19 @@ def _section(heading: str, note: str, body: str) -> str:
     return f"<section><h2>{escape(heading)}</h2>{said}{body}</section>"
 
 
-def _grid(charts: Sequence[str]) -> str:
-    return f'<div class="grid">{"".join(charts)}</div>'
+def _grid(charts: Sequence[str], kind: str = "grid") -> str:
+    return f'<div class="{kind}">{"".join(charts)}</div>'
 
 
 def _front_note(searches: Sequence[Search]) -> str:
-    said = "A point a trial, at its last epoch; open where it was stopped early. The line is the "
-    said += "front: no complete trial is better in all. Click a point to copy its trial id."
+    said = "A point a trial, at its last epoch; open where it was stopped early. Large points are "
+    said += "the front: no complete trial is better in all. The line joins those that are best in "
+    said += "the two axes. Click a point to copy its trial id."
     if missing := sum(search.left_out for search in searches):
         said += f" Left out, for they lack an objective: {missing} complete trials."
-    if sum(len(search.trials) for search in searches) > MOST_POINTS:
+    if thinned(searches):
         said += (
-            f" Of the trials behind the front, a sample of at most {2 * MOST_POINTS:,} is drawn."
+            f" Behind the front a sample of at most {MOST_POINTS:,} trials of each kind is drawn."
         )
     return said
 
@@ -184,7 +186,7 @@ def _box_note(searches: Sequence[Search]) -> str:
         return "No trial is complete yet: there is no volume."
     corner = ", ".join(
         f"{label(str(name)).partition(' (')[0]} {amount(str(name), _short(value))}"
-        for name, value in box["reference"].items()
+        for name, value in zip(box.index, box["reference"].to_numpy(dtype=float), strict=True)
     )
     logs = [label(name).partition(" (")[0] for name, _, s in searches[0].objectives if s == "log"]
     said = "Share of the box between the best values and the reference point that the front "

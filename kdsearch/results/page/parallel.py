@@ -6,6 +6,7 @@ lacks, and have no hover.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from kdsearch.results.page.front_figures import HOVER
 from kdsearch.results.page.importance import declared_domains
 from kdsearch.results.page.searches import Search
 from kdsearch.results.page.style import FAINT, SOFT, Figure, color, faded, figure
-from kdsearch.results.page.words import LABELS, amount, hover_text, label, plain
+from kdsearch.results.page.words import LABELS, amount, label, plain
 
 MOST_AXES = 9  # of holes; the objectives stand behind them
 MOST_LINES = 240  # beside those of the fronts, of all searches together
@@ -33,7 +34,7 @@ def parallel_figure(
     """
     together = pd.concat([search.trials for search in searches], ignore_index=True)
     holes = list(dict.fromkeys(hole for search in searches for hole in search.holes))
-    often = [h for h in holes if together[h].notna().mean() >= 0.5 and together[h].nunique() > 1]
+    often = [str(h) for h, column in together[holes].items() if _often(column)]
     weight = {h: sum(t.iloc[:, 0].get(h, 0.0) for t in importances if t.size) for h in often}
     chosen = sorted(sorted(often, key=lambda h: -weight[h])[:MOST_AXES], key=holes.index)
     if not chosen:
@@ -42,7 +43,7 @@ def parallel_figure(
     logs = {n for n, _, scale in first.sizes if scale == "log"}
     logs |= {h for s in searches for h, d in declared_domains(s).items() if getattr(d, "log", 0)}
     columns = [*chosen, *(name for name, *_ in (*first.sizes, first.height))]
-    scales = {name: _Scale(together[name], name in logs) for name in columns}
+    scales = {str(n): _Scale(c, n in logs) for n, c in together[columns].items()}
     traces = []
     for bold in (False, True):
         for i, search in enumerate(searches):
@@ -57,12 +58,18 @@ def parallel_figure(
         traces, "", "", 470, showlegend=True, annotations=_notes(scales),
         margin={"l": 30, "r": 70, "t": 34, "b": 62},
         xaxis={"tickvals": list(range(len(columns))), "ticktext": [_broken(c) for c in columns],
-               "range": [-0.15, len(columns) - 0.75], "showgrid": False, "showline": False,
-               "ticks": "", "fixedrange": True},
+               "range": [-0.15, len(columns) - 0.75], "tickangle": 0,
+               "tickfont": {"size": 11}, "showgrid": False, "showline": False, "ticks": "",
+               "fixedrange": True},
         yaxis={"visible": False, "range": [-0.07, 1.07], "fixedrange": True},
         shapes=[{"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "layer": "below",
                  "line": {"color": FAINT, "width": 1}} for i in range(len(columns))],
     ), len(holes) - len(chosen)  # fmt: skip
+
+
+def _often(column: pd.Series) -> bool:
+    """Whether half of the trials have this hole, and not all the same value."""
+    return bool(2 * column.count() >= len(column)) and column.nunique() > 1
 
 
 class _Scale:
@@ -110,18 +117,20 @@ def _lines(
     text: list[str] = []
     ids: list[str] = []
     for row in rows.to_dict("records"):
-        said = hover_text(row, search, several)
+        of = f" of {search.name}" if several else ""
+        trial = plain(f"trial {row['trial_id']}{of}")
         x += [*range(len(scales)), None]
         y += [*(scale.place(row.get(name)) for name, scale in scales.items()), None]
-        text += [said] * len(scales) + [""]
+        said = [plain(f"{name} {amount(name, row.get(name))}") for name in scales]
+        text += [*(f"{trial}<br>{words}" for words in said), ""]
         ids += [plain(row["trial_id"])] * (len(scales) + 1)
-    said = "front" if bold else "others"
+    kind = "front" if bold else "others"
     return {
         "type": "scatter", "mode": "lines+markers" if bold else "lines", "x": x, "y": y,
         "text": text, "customdata": ids, "hovertemplate": HOVER, "connectgaps": False,
-        "line": {"color": color(i) if bold else faded(i, 0.13), "width": 2 if bold else 1},
+        "line": {"color": color(i) if bold else faded(i, 0.13), "width": 1.6 if bold else 1},
         "marker": {"size": 5, "color": color(i)},
-        "name": plain(search.name if several else said, 40), "showlegend": bold or not several,
+        "name": plain(search.name if several else kind, 40), "showlegend": bold or not several,
     }  # fmt: skip
 
 
@@ -141,7 +150,8 @@ def _notes(scales: dict[str, _Scale]) -> list[dict[str, Any]]:
 
 
 def _broken(name: str) -> str:
-    """A path on two lines."""
-    short = label(name).partition(" (")[0] if name in LABELS else name
-    front, dot, last = short.rpartition(".")
+    """A path, or the words of a label, on lines of their own."""
+    if name in LABELS:
+        return re.sub(r"( |(?<=-))", "<br>", plain(label(name).partition(" (")[0]))
+    front, dot, last = name.rpartition(".")
     return f"{plain(front, 22)}{dot}<br>{plain(last, 22)}" if front else plain(last, 22)

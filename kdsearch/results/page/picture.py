@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kdsearch.results.page.front_figures import heights, histories_of, work_of
+from kdsearch.results.page.front_figures import CROWD, heights, histories_of, work_of
 from kdsearch.results.page.searches import Objective, Search
 from kdsearch.results.page.style import INK, LINE, MARKERS, SOFT, color
 from kdsearch.results.page.trial_figures import MOST_CURVES, drawn_ids
@@ -43,7 +43,7 @@ def write_pictures(searches: Sequence[Search], out: Path) -> list[Path]:
         _curves(panels[0, 1], searches)
     histories = histories_of(searches)
     column, said = work_of(searches)
-    factor, unit = time_unit(max(history[column].max() for history in histories))
+    factor, unit = time_unit(max(float(history[column].to_numpy()[-1]) for history in histories))
     axes = (("trials", "trials", 1.0), (column, f"{said} ({unit})", factor))
     for panel, (name, title, by) in zip(panels[1], axes, strict=True):
         for i, history in enumerate(histories):
@@ -55,23 +55,24 @@ def write_pictures(searches: Sequence[Search], out: Path) -> list[Path]:
     handles, words = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, words, loc="outside upper left", ncols=min(2, len(words)), frameon=False)
     style: Any = {"svg.hashsalt": "kdsearch", "svg.fonttype": "path"}
-    paths = []
+    svg, png = out / "report.svg", out / "report.png"
     with matplotlib.rc_context(style):
-        for kind, more in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 150})):
-            paths.append(out / f"report.{kind}")
-            write_aside(paths[-1], lambda part, k=kind, m=more: figure.savefig(part, format=k, **m))
-    return paths
+        write_aside(svg, lambda part: figure.savefig(part, format="svg", metadata={"Date": None}))
+        write_aside(png, lambda part: figure.savefig(part, format="png", dpi=150))
+    return [svg, png]
 
 
 def _front(panel: Any, searches: Sequence[Search], size: Objective) -> None:
     height, (name, _, scale) = searches[0].height, size
+    crowded = sum(len(search.trials) for search in searches) > CROWD
+    ink, points = (0.18, 7) if crowded else (0.45, 14)
     for i, search in enumerate(searches):
         for status in ("stopped", "complete"):
             rows = search.trials.loc[search.trials["status"] == status]
             whole = status == "complete"
             panel.scatter(
-                rows[name], _floats(rows[height[0]], height[0]), s=14 if whole else 10,
-                marker=MARKERS[i % len(MARKERS)], alpha=0.45 if whole else 0.35, zorder=2,
+                rows[name], _floats(rows[height[0]], height[0]), s=(1 if whole else 0.7) * points,
+                marker=MARKERS[i % len(MARKERS)], alpha=ink, zorder=2,
                 facecolors=color(i) if whole else "none", edgecolors=color(i),
                 linewidths=0 if whole else 0.7, rasterized=len(rows) > 2000,
             )  # fmt: skip

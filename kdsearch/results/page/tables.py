@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -27,16 +28,16 @@ def search_table(searches: Sequence[Search], histories: Sequence[pd.DataFrame]) 
     head += ["hypervolume", "GPU time" if column == "gpu_seconds" else "time of work"]
     rows = []
     for i, (search, history) in enumerate(zip(searches, histories, strict=True)):
-        counts = search.trials["status"].value_counts()
+        counts = Counter(search.trials["status"])
         complete = search.trials.loc[search.trials["status"] == "complete", height[0]]
         best = complete.max() if height[1] == "max" else complete.min()
         rows.append(
             [
                 f"{_dot(i)}{escape(search.name)}",
                 str(len(search.trials)),
-                str(counts.get("complete", 0)),
-                str(counts.get("stopped", 0)),
-                str(counts.get("diverged", 0) + counts.get("failed", 0)),
+                str(counts["complete"]),
+                str(counts["stopped"]),
+                str(counts["diverged"] + counts["failed"]),
                 str(len(search.front)),
                 amount(height[0], best),
                 f"{history['hypervolume'].iloc[-1]:.3f}",
@@ -80,18 +81,21 @@ def proposer_table(searches: Sequence[Search], histories: Sequence[pd.DataFrame]
     head = ["search", "proposer", "trials", "complete", "on the front", "hypervolume gained"]
     rows = []
     for i, (search, history) in enumerate(zip(searches, histories, strict=True)):
-        on = search.trials["trial_id"].isin(search.front["trial_id"])
-        whole = history["gained"].sum()
-        for name, group in search.trials.groupby("proposer", sort=True):
-            gained = history.loc[group.index, "gained"].sum()
+        on = search.trials["trial_id"].isin(search.front["trial_id"]).to_numpy(dtype=bool)
+        gains = history["gained"].to_numpy(dtype=float)
+        whole = float(gains.sum())
+        for name in sorted(search.trials["proposer"].unique()):
+            mine = (search.trials["proposer"] == name).to_numpy(dtype=bool)
+            complete = mine & (search.trials["status"] == "complete").to_numpy(dtype=bool)
+            gained = float(gains[mine].sum())
             share = gained / whole if whole > 0 else 0.0
             rows.append(
                 [
                     f"{_dot(i)}{escape(search.name)}",
                     escape(str(name)),
-                    str(len(group)),
-                    str(int((group["status"] == "complete").sum())),
-                    str(int(on[group.index].sum())),
+                    str(mine.sum()),
+                    str(complete.sum()),
+                    str((mine & on).sum()),
                     f'<span class="bar"><i style="width:{100 * share:.1f}%;'
                     f'background:{color(i)}"></i></span> {gained:.3f}',
                 ]

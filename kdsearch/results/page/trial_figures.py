@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kdsearch.results.page.front_figures import heights
+import numpy as np
+
+from kdsearch.results.page.front_figures import heights, numbers
 from kdsearch.results.page.searches import Search
 from kdsearch.results.page.style import Figure, color, faded, figure
 from kdsearch.results.page.words import label, plain
@@ -29,21 +32,21 @@ def importance_figures(
             continue
         totals: dict[str, float] = {}
         for column in columns:
-            for hole, share in column.items():
+            for hole, share in zip(column.index, column.to_numpy(dtype=float), strict=True):
                 totals[str(hole)] = totals.get(str(hole), 0.0) + share
         holes = sorted(totals, key=lambda hole: totals[hole])[-MOST_HOLES:]
         traces = [
             {
                 "type": "bar", "orientation": "h", "name": plain(search.name, 40),
                 "y": [plain(hole, 34) for hole in holes],
-                "x": [round(float(table[name].get(hole, 0.0)), 4) for hole in holes],
+                "x": numbers(table[name].reindex(holes).fillna(0)),
                 "marker": {"color": color(i)},
                 "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
             }
             for i, (search, table) in enumerate(zip(searches, importances, strict=True))
             if name in table
         ]  # fmt: skip
-        title = f"share of the variance of {label(name).partition(' (')[0]}"
+        title = "share of the explained variance"
         size = 90 + (16 + 10 * len(traces)) * len(holes)
         figures[name] = figure(
             traces, title, "", size, showlegend=len(searches) > 1, bargap=0.35,
@@ -65,13 +68,13 @@ def rungs_of(search: Search) -> list[int]:
     return rungs
 
 
-def judged_epochs(search: Search) -> pd.Series:
+def judged_epochs(search: Search) -> np.ndarray:
     """Epochs of each trial that a scheduler counts: those after its pre-training."""
-    epochs = search.trials.set_index("trial_id")["epochs"]
-    if search.epochs is not None and "stage" in search.epochs:
-        before = search.epochs.loc[search.epochs["stage"].notna()].groupby("trial_id").size()
-        epochs = epochs.sub(before.reindex(epochs.index, fill_value=0))
-    return epochs
+    epochs = search.trials["epochs"].to_numpy(dtype=int)
+    if search.epochs is None or "stage" not in search.epochs:
+        return epochs
+    before = Counter(search.epochs.loc[search.epochs["stage"].notna(), "trial_id"])
+    return epochs - np.array([before[name] for name in search.trials["trial_id"]])
 
 
 def rung_figure(searches: Sequence[Search]) -> Figure:
@@ -80,7 +83,7 @@ def rung_figure(searches: Sequence[Search]) -> Figure:
     for i, search in enumerate(searches):
         epochs, rungs = judged_epochs(search), rungs_of(search)
         counts = [int((epochs >= rung).sum()) for rung in rungs]
-        counts.append(int((search.trials["status"] == "complete").sum()))
+        counts.append(list(search.trials["status"]).count("complete"))
         traces.append({
             "type": "bar", "name": plain(search.name, 40), "marker": {"color": color(i)},
             "x": [*(f"epoch {rung}" for rung in rungs), "end"], "y": counts, "text": counts,

@@ -56,7 +56,7 @@ def attained_share(
     goals = finite(points, objectives)
     attained = np.zeros(len(goals))
     for front in _fronts_of(runs, objectives):
-        attained += (front[None] <= goals[:, None]).all(2).any(1)
+        attained += (front[None] <= goals[:, None]).all(-1).any(-1)
     share = np.where(np.isnan(goals).any(1), np.nan, attained / len(runs))
     return pd.Series(share, index=points.index, name="attained_share")
 
