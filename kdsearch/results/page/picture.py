@@ -21,7 +21,7 @@ def write_pictures(searches: Sequence[Search], out: Path) -> list[Path]:
     """Draw the searches as SVG and PNG; the same searches give the same files.
 
     The panels: accuracy against the first size, and against the second one, or over epochs where
-    there is none; the hypervolume over trials and over time.
+    there is none, against macs where no epochs were kept; the hypervolume over trials and over time.
 
     Raises
     ------
@@ -35,7 +35,9 @@ def write_pictures(searches: Sequence[Search], out: Path) -> list[Path]:
     figure = Figure(figsize=(10, 7), layout="constrained")
     FigureCanvasAgg(figure)
     panels: Any = figure.subplots(2, 2)
-    sizes = searches[0].sizes
+    sizes = list(searches[0].sizes)
+    if all(search.epochs is None for search in searches):  # no curves: a size that all trials have
+        sizes.append(("parameters" if sizes[0][0] == "macs" else "macs", "min", "log"))
     _front(panels[0, 0], searches, sizes[0])
     if len(sizes) > 1:
         _front(panels[0, 1], searches, sizes[1])
@@ -89,6 +91,10 @@ def _front(panel: Any, searches: Sequence[Search], size: Objective) -> None:
         if height[0] == "validation_accuracy":
             for y in search.trials["teacher_validation_accuracy"].dropna().unique():
                 panel.axhline(100 * y, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+                panel.annotate(
+                    f"teacher {100 * y:.1f} %", (0.005, 100 * y), xytext=(0, 2), fontsize=8,
+                    xycoords=("axes fraction", "data"), textcoords="offset points", color=INK,
+                )  # fmt: skip
     drawn = [search.trials.loc[search.trials[height[0]].notna(), name] for search in searches]
     shown = [v for sizes in drawn for v in sizes.dropna() if v > 0]
     if scale == "log" and shown:
