@@ -21,7 +21,8 @@ def write_pictures(searches: Sequence[Search], out: Path) -> list[Path]:
     """Draw the searches as SVG and PNG; the same searches give the same files.
 
     The panels: accuracy against the first size, and against the second one, or over epochs where
-    there is none, against macs where no epochs were kept; the hypervolume over trials and over time.
+    there is none, against macs where no epochs were kept; the hypervolume over trials and over
+    time.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def _front(panel: Any, searches: Sequence[Search], size: Objective) -> None:
             for y in search.trials["teacher_validation_accuracy"].dropna().unique():
                 panel.axhline(100 * y, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
                 panel.annotate(
-                    f"teacher {100 * y:.1f} %", (0.005, 100 * y), xytext=(0, 2), fontsize=8,
+                    f"teacher {100 * y:.1f} %", (0.995, 100 * y), xytext=(0, 2), fontsize=8, ha="right",
                     xycoords=("axes fraction", "data"), textcoords="offset points", color=INK,
                 )  # fmt: skip
     drawn = [search.trials.loc[search.trials[height[0]].notna(), name] for search in searches]
