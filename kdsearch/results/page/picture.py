@@ -93,8 +93,9 @@ def _front(panel: Any, searches: Sequence[Search], size: Objective) -> None:
             for y in search.trials["teacher_validation_accuracy"].dropna().unique():
                 panel.axhline(100 * y, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
                 panel.annotate(
-                    f"teacher {100 * y:.1f} %", (0.995, 100 * y), xytext=(0, 2), fontsize=8, ha="right",
+                    f"teacher {100 * y:.1f} %", (0.995, 100 * y), xytext=(0, 2), fontsize=8,
                     xycoords=("axes fraction", "data"), textcoords="offset points", color=INK,
+                    ha="right",
                 )  # fmt: skip
     drawn = [search.trials.loc[search.trials[height[0]].notna(), name] for search in searches]
     shown = [v for sizes in drawn for v in sizes.dropna() if v > 0]
