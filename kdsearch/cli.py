@@ -124,6 +124,25 @@ def finish(
 
 
 @app.command()
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(help="Folders of searches, drawn together.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where it lands; the first search's by default.")
+    ] = None,
+    mix_data: Annotated[
+        bool, typer.Option("--mix-data", help="Draw searches on different data together.")
+    ] = False,
+) -> None:
+    """Write report.html, report.svg and report.png of a search, or of several together."""
+    from kdsearch.results.page import write_report
+
+    for path in write_report(results, out, mix_data):
+        _say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
 def trial(
     results: Results,
     trial_id: TrialId,

@@ -23,7 +23,11 @@ from tests.command_line import Line
 from tests.results.made import finished, story
 from tests.tune.made import DISTILLED, distilled_here, events_of
 
+<<<<<<< HEAD
 COMMANDS = ("check", "export", "finish", "front", "methods", "run", "study", "submit", "trial")
+=======
+COMMANDS = ("check", "export", "front", "methods", "report", "run", "study", "submit", "trial")
+>>>>>>> report
 
 
 @pytest.fixture
@@ -102,6 +106,15 @@ def test_front_writes_its_files_and_leaves_the_log(call: Line, told: Path) -> No
         "00000",
     ]
     assert {"front.csv", "front.svg", "front.parquet"} <= {path.name for path in told.iterdir()}
+
+
+def test_report_writes_its_files_without_torch_and_ray(told: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    code, out, slow = loaded_by("report", str(told), "--out", str(tmp_path / "out"))
+    assert code == 0 and not slow & {"torch", "ray"}
+    names = ["report.html", "report.png", "report.svg"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert all(name in out for name in names)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,157 @@
+"""The searches that a report shows: read, named and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdsearch.errors import UserError
+from kdsearch.results.log import History, fold, read_events
+from kdsearch.results.pareto import DEFAULT_OBJECTIVES, left_out, pareto_front
+from kdsearch.results.pareto.objectives import scale_of
+from kdsearch.results.store import read_epochs, read_trials
+from kdsearch.results.tables import TRIAL_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Objective = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search of a report.
+
+    Attributes
+    ----------
+    name : str
+        Of its folder, with as many parents as tell it from the others.
+    trials : DataFrame
+        Rows of the search itself, in the order in which they ended; never empty.
+    epochs : DataFrame or None
+        None where only ``trials.parquet`` was kept.
+    holes : list of str
+        Columns of the trials that were searched.
+    objectives : tuple of (name, direction, scale)
+        The same for all searches of a report: the first one's.
+    config : dict
+        The search file; empty where no log was kept.
+    tests : dict of str to float
+        Test accuracy by trial, where it has been read.
+    """
+
+    name: str
+    trials: pd.DataFrame
+    epochs: pd.DataFrame | None
+    holes: list[str]
+    objectives: tuple[Objective, ...]
+    config: dict[str, Any] = field(default_factory=dict)
+    tests: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The search's front, the smallest student first."""
+        return pareto_front(self.trials, self.objectives, mix_data=True)
+
+    @cached_property
+    def left_out(self) -> int:
+        """Complete trials that lack an objective."""
+        return len(left_out(self.trials, self.objectives))
+
+    @property
+    def height(self) -> Objective:
+        """The objective of vertical axes: the first to be maximised, accuracy as a rule."""
+        return next((o for o in self.objectives if o[1] == "max"), self.objectives[0])
+
+    @property
+    def sizes(self) -> tuple[Objective, ...]:
+        """The objectives of horizontal axes: all others; parameters where there is no other."""
+        others = tuple(o for o in self.objectives if o != self.height)
+        return others or (("parameters", "min", "log"),)
+
+
+def read_searches(folders: Sequence[Path], mix_data: bool = False) -> list[Search]:
+    """Read the folders of searches.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        Each with ``trials.parquet``; with ``epochs.parquet`` and ``log.jsonl`` where they are kept.
+    mix_data : bool
+        Whether searches on different data may stand in one picture.
+
+    Raises
+    ------
+    UserError
+        A folder without results or given twice, a search without a row, one of a later version, or
+        searches on different data.
+    """
+    places = [folder.resolve() for folder in folders]
+    for place in places:
+        if places.count(place) > 1:
+            raise UserError(str(place), "given twice; give each search once")
+    searches: list[Search] = []
+    for place, name in zip(places, _names(places), strict=True):
+        searches.append(_read(place, name, searches[0].objectives if searches else None))
+    if not mix_data:
+        _refuse_mixed(searches)
+    return searches
+
+
+def _read(folder: Path, name: str, objectives: tuple[Objective, ...] | None) -> Search:
+    log = folder / "log.jsonl"
+    history = fold(read_events(log)) if log.exists() else History()
+    trials = read_trials(folder)
+    trials = trials.loc[trials["purpose"] == "search"].reset_index(drop=True)
+    if not len(trials):
+        raise UserError(str(folder), "no trial has ended yet; there is nothing to report")
+    epochs = read_epochs(folder) if (folder / "epochs.parquet").exists() else None
+    config = history.header.get("config", {})
+    columns = history.header.get("columns")
+    if columns is None:  # a hole is named by its path, a measure by a word
+        columns = [c for c in trials if c not in TRIAL_COLUMNS and ("." in c or "[" in c)]
+    search = Search(
+        name=name,
+        trials=trials,
+        epochs=epochs,
+        holes=[column for column in columns if column in trials],
+        objectives=objectives or _declared(config),
+        config=config,
+        tests=history.tests,
+    )
+    for objective, *_ in (search.height, *search.sizes):
+        if objective not in trials:
+            fault = f"{objective}, an objective of the first search, is no column here"
+            raise UserError(str(folder), f"{fault}; give searches with equal objectives")
+    return search
+
+
+def _declared(config: dict[str, Any]) -> tuple[Objective, ...]:
+    if "objectives" not in config:
+        return tuple((*pair, scale_of(pair)) for pair in DEFAULT_OBJECTIVES)
+    return tuple(
+        (o["name"], o["direction"], o.get("scale", "linear")) for o in config["objectives"]
+    )
+
+
+def _names(places: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that differ."""
+    for depth in range(1, max(len(place.parts) for place in places) + 1):
+        names = ["/".join(place.parts[-depth:]) for place in places]
+        if len(set(names)) == len(names):
+            return names
+    return [str(place) for place in places]
+
+
+def _refuse_mixed(searches: Sequence[Search]) -> None:
+    holders: dict[str, list[str]] = {}
+    for search in searches:
+        for data in sorted(search.trials["data_id"].dropna().unique()):
+            holders.setdefault(data, []).append(search.name)
+    if len(holders) > 1:
+        said = "; ".join(f"{data} in {', '.join(names)}" for data, names in holders.items())
+        fault = f"different data: {said}; accuracies cannot be compared, --mix-data draws them"
+        raise UserError("report", fault)

@@ -1,0 +1,101 @@
+"""The objectives of a table: which rows are judged by them, their direction and scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kdsearch.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_OBJECTIVES = (("validation_accuracy", "max"), ("parameters", "min"))
+
+
+def minimised(rows: pd.DataFrame, objectives: Sequence[Sequence[str]]) -> np.ndarray:
+    """The objectives of rows, turned so that less is better: array of shape (n, m)."""
+    columns: list[Any] = []
+    for name, direction, *_ in objectives:
+        if name not in rows:
+            numbers = ", ".join(rows.select_dtypes("number").columns)
+            raise UserError("objectives", f"{name} is no column of these trials; known: {numbers}")
+        values = rows[name].to_numpy(dtype=float, na_value=np.nan)
+        columns.append(-values if direction == "max" else values)
+    return np.stack(columns, axis=1)
+
+
+def finite(rows: pd.DataFrame, objectives: Sequence[Sequence[str]]) -> np.ndarray:
+    """As `minimised`; what is no finite number is a NaN, which is on no front."""
+    values = minimised(rows, objectives)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def scale_of(objective: Sequence[str]) -> str:
+    """The third part of an objective; left out, ``log`` of what is minimised, else ``linear``."""
+    return objective[2] if len(objective) > 2 else "log" if objective[1] == "min" else "linear"
+
+
+def lowered(rows: pd.DataFrame, objectives: Sequence[Sequence[str]]) -> np.ndarray:
+    """As `finite`, each objective on its scale: the space in which volumes are measured.
+
+    Raises
+    ------
+    UserError
+        An objective that is no column, or a value that has no logarithm.
+    """
+    values = finite(rows, objectives)
+    for i, objective in enumerate(objectives):
+        if scale_of(objective) == "log":
+            sign = -1 if objective[1] == "max" else 1
+            if (sign * values[:, i] <= 0).any():
+                fault = "holds values that are not above 0, which a log scale needs; say linear"
+                raise UserError(f"objectives.{objective[0]}", fault)
+            values[:, i] = sign * np.log(sign * values[:, i])
+    return values
+
+
+def raised(values: np.ndarray, objectives: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """The inverse of `lowered`: points in the columns' own units and directions."""
+    import pandas as pd
+
+    columns = {}
+    for i, objective in enumerate(objectives):
+        column = -values[:, i] if objective[1] == "max" else values[:, i]
+        columns[objective[0]] = np.exp(column) if scale_of(objective) == "log" else column
+    return pd.DataFrame(columns)
+
+
+def left_out(
+    trials: pd.DataFrame, objectives: Sequence[Sequence[str]] | None = None
+) -> pd.DataFrame:
+    """Rows that would be judged, but lack a finite value of an objective: on no front.
+
+    Examples
+    --------
+    >>> len(left_out(trials, [("validation_accuracy", "max"), ("latency_ms", "min")]))
+    """
+    values = finite(trials, objectives or DEFAULT_OBJECTIVES)
+    return trials.loc[judged_rows(trials, mix_data=True) & np.isnan(values).any(1)]
+
+
+def judged_rows(trials: pd.DataFrame, mix_data: bool = False) -> np.ndarray:
+    """Which rows a front is made of: complete trials of the search itself. Shape (n,), bool.
+
+    Raises
+    ------
+    UserError
+        They are of different data, and `mix_data` does not allow it.
+    """
+    kept = np.ones(len(trials), dtype=bool)
+    for name, value in (("status", "complete"), ("purpose", "search")):
+        if name in trials:
+            kept &= (trials[name] == value).to_numpy(dtype=bool)
+    if "data_id" in trials and not mix_data:
+        found = sorted(map(str, trials.loc[kept, "data_id"].dropna().unique()))
+        if len(found) > 1:
+            fault = f"{', '.join(found)}: different data on one front; take one, or mix_data=True"
+            raise UserError("data_id", fault)
+    return kept
