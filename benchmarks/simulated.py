@@ -72,7 +72,7 @@ def simulate(
     accuracy_alone : bool
         Show the scheduler nothing but accuracy.
     told : str
-        What the proposer is told of stopped trials, as its own ``stopped`` says; empty: its default.
+        What the proposer is told of stopped trials, as its ``stopped`` says; empty: its default.
     """
     fixed, scheduler = config.fixed, None
     with (

@@ -23,11 +23,9 @@ from tests.command_line import Line
 from tests.results.made import finished, story
 from tests.tune.made import DISTILLED, distilled_here, events_of
 
-<<<<<<< HEAD
-COMMANDS = ("check", "export", "finish", "front", "methods", "run", "study", "submit", "trial")
-=======
-COMMANDS = ("check", "export", "front", "methods", "report", "run", "study", "submit", "trial")
->>>>>>> report
+COMMANDS = (
+    *("check", "export", "finish", "front", "methods", "report", "run", "study", "submit", "trial"),
+)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import Fixed
 from kdsearch.space import Assignment, SearchSpace
-from kdsearch.tune.asha import epsilon_net
+from kdsearch.tune.rung import epsilon_net
 from kdsearch.tune.gate import Ground, now
 from kdsearch.tune.observe import objective_values, observation
 from kdsearch.tune.progress import SearchProgress

@@ -1,8 +1,4 @@
-<<<<<<< HEAD:kdsearch/results/pareto.py
-"""Fronts and hypervolume, of plain arrays and frames."""
-=======
 """Who dominates whom: fronts, their ranks and their hypervolume."""
->>>>>>> report:kdsearch/results/pareto/front.py
 
 from __future__ import annotations
 
