@@ -75,6 +75,11 @@ def test_another_is_a_fault_that_names_the_layer_and_the_remedy(model: str, laye
     assert caught.value.place == "model" and layer in caught.value.fault
 
 
+def test_images_too_small_for_its_strides_are_a_fault() -> None:
+    with pytest.raises(UserError, match=r"^model: resnet18 cannot be edited: stage 2 would halve"):
+        as_architecture(teacher("resnet18", size=8))
+
+
 def test_an_option_that_changes_the_computation_and_a_factory_are_faults() -> None:
     made = Architecture(
         "torchvision", (3, 64, 64), 7, options=(("groups", 1), ("model", "resnet18"))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kdsearch.architecture import Architecture, Block, Stage
 from kdsearch.edits.placing import RESIDUAL
 from kdsearch.errors import UserError
-from kdsearch.students import build_student
+from kdsearch.students import build_student, output_shapes
 from kdsearch.students.network import Network
 from kdsearch.students.resnet import KIND
 from kdsearch.students.sites import POOLED, entry_stride
@@ -75,7 +75,12 @@ def as_architecture(architecture: Architecture) -> Architecture:
         for s, (w, count) in enumerate(zip(WIDTHS, BLOCKS[model], strict=True))
     )
     stem = Block(POOLED, WIDTHS[0], kernel=7, stride=2)
-    return Architecture("resnet", architecture.input, architecture.classes, stem, stages)
+    made = Architecture("resnet", architecture.input, architecture.classes, stem, stages)
+    try:
+        output_shapes(made, 1)
+    except UserError as error:  # torchvision's would go on striding over one pixel
+        raise UserError("model", f"{model} cannot be edited: {error.fault}; {remedy}") from None
+    return made
 
 
 @torch.no_grad()
