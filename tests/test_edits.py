@@ -34,8 +34,9 @@ def edited(draw: st.DrawFn) -> tuple[Architecture, list[int], list[float], int]:
 
 def _lists(draw: st.DrawFn, teacher: Architecture) -> tuple[list[int], list[float]]:
     removable, coupled = len(units(teacher)), len(groups(teacher))
-    keep = draw(st.lists(st.sampled_from((0, 1)), min_size=removable, max_size=removable))
-    ratio = draw(st.lists(st.sampled_from(RATIOS), min_size=coupled, max_size=coupled))
+    keep = draw(st.lists(st.integers(0, 1), min_size=removable, max_size=removable))
+    ratios: st.SearchStrategy[float] = st.sampled_from(RATIOS)
+    ratio = draw(st.lists(ratios, min_size=coupled, max_size=coupled))
     return keep, ratio
 
 

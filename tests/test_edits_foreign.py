@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from kdsearch.architecture import Architecture
 from kdsearch.cost import cost
 from kdsearch.edits import as_architecture, as_network, edit, groups, units
 from kdsearch.errors import UserError
-from kdsearch.students import build_student, describe
+from kdsearch.students import build_student, describe, output_shapes
 
 
 def teacher(model: str, channels: int = 3, size: int = 48, **options: Any) -> Architecture:
@@ -42,6 +43,13 @@ def test_resnet18_is_the_same_function_in_our_blocks(channels: int, size: int) -
 def test_it_costs_the_same(model: str) -> None:
     architecture = teacher(model, zero_init_residual=True)
     assert cost(as_architecture(architecture)) == cost(architecture)
+
+
+def test_a_stem_that_pools_is_none_of_a_wide_network() -> None:
+    wide = describe({"family": "wide_resnet", "depth": 10, "widen": 1}, (3, 32, 32), 7)
+    stem = as_architecture(teacher("resnet18")).stem
+    with pytest.raises(ValueError, match="begins with a plain conv, not with 'conv_pool'"):
+        output_shapes(replace(wide, stem=stem), 1)
 
 
 def test_it_is_edited_as_one_of_ours() -> None:
