@@ -126,7 +126,8 @@ class LSP(DistillationLoss):
 
     Pitfalls: without `relative` the softmax saturates, as distances grow with the width of a
     network, and a saturated one has no gradient. ``rbf`` and ``code`` similarities lie in 0..1:
-    their softmax is nearly flat, and their weight has to be larger by one or two digits.
+    their softmax is nearly flat, and their weight has to be larger by one or two digits. The
+    default is too heavy for small students; ``weight: auto`` with a scale of 0.1..1 is safe.
 
     Departs: the public code takes ``exp(-|h_i - h_j|_1 / 100)`` for similarity, which is the
     ``code`` form without `relative`. The default is the squared distance over its mean over all
