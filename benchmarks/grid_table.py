@@ -8,6 +8,7 @@ writes results/reference/grid.parquet, on which `replay.py` and `growth.py` sear
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from functools import cached_property
@@ -23,6 +24,7 @@ from kdsearch.search_config import SearchConfig, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 SEARCH = ROOT / "search_spaces" / "grid.yaml"
+LR, RATES = "training.lr", (0.03, 0.1, 0.3)
 TABLE = ROOT / "results" / "reference" / "grid.parquet"
 
 
@@ -66,8 +68,10 @@ class Table:
             self._rows.setdefault(_key(values), []).append(row)
 
     def rows(self, assignment: Mapping[str, Any]) -> list[int]:
-        """The rows of an assignment, one a seed."""
-        return self._rows[_key(assignment.get(name) for name in self.holes)]
+        """The rows of an assignment, one a seed; of the nearest learning rate that was trained."""
+        lr = min(RATES, key=lambda rate: abs(math.log(rate / assignment[LR])))
+        values = {**assignment, LR: lr}
+        return self._rows[_key(values.get(name) for name in self.holes)]
 
     @cached_property
     def truth(self) -> dict[int, float]:

@@ -42,15 +42,16 @@ class Trace:
         the table's row.
     epochs : int
         Used in all.
-    seconds : list of float
-        Driver time by trial, in the order of their starts: ask, gate, decide, tell, append.
+    seconds : list of (float, float)
+        Driver time by trial, in the order of their starts: ask, gate, decide, tell, append. Of the
+        processor, and on the wall.
     memory_mib : list of float
         The process's peak when each trial started.
     """
 
     ends: list[tuple[int, float, int]] = field(default_factory=list)
     epochs: int = 0
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[tuple[float, float]] = field(default_factory=list)
     memory_mib: list[float] = field(default_factory=list)
 
     def rows(self, epochs: int) -> list[int]:
@@ -110,7 +111,7 @@ class _AccuracyAlone(Asha):
 class _Clock:
     def __init__(self, table: Table, driver: Driver) -> None:
         self.table, self.driver, self.trace = table, driver, Trace()
-        self.spent: dict[str, float] = {}
+        self.spent: dict[str, tuple[float, float]] = {}
         self.row_of: dict[str, int] = {}
         self.rng = random.Random(driver.ground.config.fixed.seed)
 
@@ -119,7 +120,7 @@ class _Clock:
         events: list[tuple[float, int, Launch, int, int]] = []
         while True:
             while free and not over:
-                started = time.perf_counter()
+                started = _clocks()
                 launch = self.driver.next()
                 if not isinstance(launch, Launch):
                     over = isinstance(launch, Done)
@@ -153,7 +154,7 @@ class _Clock:
     def _goes_on(self, launch: Launch, row: int, epoch: int, now: float) -> bool:
         self.trace.epochs += 1
         accuracy = float(self.table.curves[row, epoch - 1])
-        started = time.perf_counter()
+        started = _clocks()
         decision = self.driver.report(launch.trial_id, _report(epoch, accuracy))
         last = epoch == launch.spec.plan.training.last_epoch
         if last:
@@ -165,9 +166,15 @@ class _Clock:
             self.trace.ends.append((self.trace.epochs, now, row))
         return decision == "continue" and not last
 
-    def _charge(self, trial_id: str, started: float) -> None:
-        spent = time.perf_counter() - started
-        self.spent[trial_id] = self.spent.get(trial_id, 0.0) + spent
+    def _charge(self, trial_id: str, started: tuple[float, float]) -> None:
+        spent = (now - then for now, then in zip(_clocks(), started, strict=True))
+        before = self.spent.get(trial_id, (0.0, 0.0))
+        one, other = (a + b for a, b in zip(before, spent, strict=True))
+        self.spent[trial_id] = one, other
+
+
+def _clocks() -> tuple[float, float]:
+    return time.process_time(), time.perf_counter()
 
 
 def _report(epoch: int, accuracy: float) -> EpochReport:
