@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,8 +33,7 @@ from kdsearch.proposers.n2n.learning import PROFILES, Learner, Sample
 from kdsearch.proposers.n2n.policy import JointPolicy, RemovalPolicy, Steps
 from kdsearch.proposers.n2n.states import FEATURES, LEGACY, Row, encode, legacy
 
-EVALUATIONS, SHOWN, WINDOW = 500, (50, 100, 120, 200, 500), 25
-TARGET_AT, BATCH = 120, 5
+EVALUATIONS, SHOWN, WINDOW, TARGET_AT = 500, (50, 100, 120, 200, 500), 25, 120
 SENSITIVITY = {"conv": 0.012, "norm": 0.008, "relu": 0.004}
 WIDTHS = (64, 128, 256, 512)
 Run = Callable[["Problem", int], tuple[list[float], list[float]]]
@@ -171,8 +170,7 @@ def made(profile: str, seed: int) -> Learner:
 
 
 def placed(rows: list[Row]) -> list[Row]:
-    from dataclasses import replace
-
+    """The rows with how deep each stands."""
     return [replace(row, depth=i / (len(rows) - 1)) for i, row in enumerate(rows)]
 
 
@@ -193,16 +191,17 @@ def best_so_far(true: list[float], observed: list[float]) -> np.ndarray:
 def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--arms", nargs="*", default=list(ARMS))
     args = parser.parse_args()
     torch.set_num_threads(1)
     print("best / mean true R" + "".join(f"{n:>15}" for n in SHOWN), flush=True)
     best: dict[str, np.ndarray] = {}
-    for name in args.arms:
+    for name in ARMS:
         runs = [ARMS[name](Problem(1000 + k), k) for k in range(args.seeds)]
         best[name] = np.mean([best_so_far(*run) for run in runs], 0)
         mean = np.mean([true for true, _ in runs], 0)
-        cells = (f"{best[name][n - 1]:.3f} / {mean[max(0, n - WINDOW):n].mean():.2f}" for n in SHOWN)
+        cells = (
+            f"{best[name][n - 1]:.3f} / {mean[max(0, n - WINDOW) : n].mean():.2f}" for n in SHOWN
+        )
         print(f"{name:18}" + "".join(f"{cell:>15}" for cell in cells), flush=True)
     bar = best["random"][-1]
     passed = next((i + 1 for i, v in enumerate(best["n2n_plus"]) if v >= bar), None)

@@ -70,10 +70,12 @@ class Learner:
         if len(self._waiting) < self.batch:
             return
         fresh = [s for s in self._waiting if self.version - s.version <= STALE]
-        self._waiting = fresh if len(fresh) < self.batch else []
-        if not self._waiting:
-            self._update(fresh)
-            self.version += 1
+        if len(fresh) < self.batch:
+            self._waiting = fresh
+            return
+        self._waiting = []
+        self._update(fresh)
+        self.version += 1
 
     def _takes(self, sample: Sample) -> bool:
         return any(sample.free)
@@ -168,7 +170,7 @@ class Clipped:
     entropy: tuple[float, float] = (0.01, 0.001)
     horizon: int = 200
     least: float = 0.02
-    norm: float = 1.0
+    norm: float = 0.3
 
 
 class Ppo(Learner):

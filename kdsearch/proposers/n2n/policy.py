@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FLOOR = 0.02  # every option of the joint policy keeps this probability
+BOUND = 2.5  # of its scores
 # Given the actions so far, (B, t): whether the next decision is one at all, (B,) bool. What is
 # forced or void is not, and takes the last option.
 Free = Callable[[Tensor], Tensor]
@@ -65,13 +66,23 @@ class Policy(nn.Module):
         Whether it reads the rows from both ends; else each action is fed back.
     floor : float
         Least probability of an option.
+    bound : float, optional
+        Of the scores, which come near to it slowly: where one is far above the others, no gradient
+        brings them back.
     """
 
     def __init__(
-        self, inputs: int, hidden: int, options: int, *, both_ways: bool, floor: float = 0.0
+        self,
+        inputs: int,
+        hidden: int,
+        options: int,
+        *,
+        both_ways: bool,
+        floor: float = 0.0,
+        bound: float | None = None,
     ) -> None:
         super().__init__()
-        self.options, self.both_ways, self.floor = options, both_ways, floor
+        self.options, self.both_ways, self.floor, self.bound = options, both_ways, floor, bound
         self.lstm = nn.LSTM(inputs, hidden, 2, batch_first=True, bidirectional=both_ways)
         self.head = nn.Linear(hidden * (1 + both_ways), options)
 
@@ -164,6 +175,8 @@ class Policy(nn.Module):
 
     def _probabilities(self, scores: Tensor, options: Tensor, share: Tensor | None) -> Tensor:
         """(B, T, options), 0 where a decision has no such option."""
+        if self.bound is not None:
+            scores = self.bound * torch.tanh(scores / (2 * self.bound))
         there = torch.arange(self.options) < options[:, None]
         p = scores.masked_fill(~there, -torch.inf).softmax(-1)
         least = (self.floor * options).clamp(max=1.0)[:, None].expand(*scores.shape[:2], 1)
@@ -202,7 +215,8 @@ class JointPolicy(Policy):
     """
 
     def __init__(self, features: int, options: int) -> None:
-        super().__init__(features + options + 1, 64, options, both_ways=False, floor=FLOOR)
+        read = features + options + 1
+        super().__init__(read, 64, options, both_ways=False, floor=FLOOR, bound=BOUND)
 
     def read(self, states: Tensor, before: Tensor, condition: Tensor) -> Tensor:
         """The rows, the option before as one of all, and the log of the size asked for."""
