@@ -20,8 +20,9 @@ from kdsearch.results.records import EpochReport
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import ObjectiveConfig, SchedulerConfig
 from kdsearch.tune.asha import Asha
-from kdsearch.tune.driver import Driver, Launch
+from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught
+from kdsearch.tune.launch import Launch
 from kdsearch.tune.opening import open_search
 from kdsearch.tune.scheduler import Decision
 
@@ -110,6 +111,7 @@ class _Clock:
     def __init__(self, table: Table, driver: Driver) -> None:
         self.table, self.driver, self.trace = table, driver, Trace()
         self.spent: dict[str, float] = {}
+        self.row_of: dict[str, int] = {}
         self.rng = random.Random(driver.ground.config.fixed.seed)
 
     def run(self, workers: int) -> Trace:
@@ -125,9 +127,9 @@ class _Clock:
                 self._charge(launch.trial_id, started)
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 self.trace.memory_mib.append(peak)
-                rows = self.table.rows(self.driver.running[launch.trial_id]["assignment"])
-                row, free = self.rng.choice(rows), free - 1
-                self._push(events, now, launch, row, 1)
+                done = int(launch.state or 0)
+                self._push(events, now, launch, self._row(launch.trial_id), done + 1)
+                free -= 1
             if not events:
                 self.trace.seconds = list(self.spent.values())
                 return self.trace
@@ -137,6 +139,13 @@ class _Clock:
             else:
                 free += 1
 
+    def _row(self, trial_id: str) -> int:
+        """The recorded training that a trial goes through: one of its assignment's seeds."""
+        if trial_id not in self.row_of:
+            rows = self.table.rows(self.driver.running[trial_id]["assignment"])
+            self.row_of[trial_id] = self.rng.choice(rows)
+        return self.row_of[trial_id]
+
     def _push(self, events: list[Any], now: float, launch: Launch, row: int, epoch: int) -> None:
         at = now + self.table.seconds[row]
         heapq.heappush(events, (at, int(launch.trial_id), launch, row, epoch))
@@ -145,14 +154,16 @@ class _Clock:
         self.trace.epochs += 1
         accuracy = float(self.table.curves[row, epoch - 1])
         started = time.perf_counter()
-        goes_on = self.driver.report(launch.trial_id, _report(epoch, accuracy))
+        decision = self.driver.report(launch.trial_id, _report(epoch, accuracy))
         last = epoch == launch.spec.plan.training.last_epoch
-        if last or not goes_on:
-            self.driver.end(launch.trial_id, "complete" if last else "stopped")
+        if last:
+            self.driver.end(launch.trial_id, "complete")
+        elif decision != "continue":
+            self.driver.leave(launch.trial_id, seconds=1.0, state=str(epoch).encode())
         self._charge(launch.trial_id, started)
         if last:
             self.trace.ends.append((self.trace.epochs, now, row))
-        return goes_on and not last
+        return decision == "continue" and not last
 
     def _charge(self, trial_id: str, started: float) -> None:
         spent = time.perf_counter() - started

@@ -17,7 +17,8 @@ class Block:
     Parameters
     ----------
     kind : str
-        Name of the block in its family: ``conv``, ``basic``, ``preact``, ``inverted``, ``dense``.
+        Name of the block in its family: ``conv``, ``basic``, ``preact``, ``inverted``, ``dense``;
+        ``conv_pool``, a stem that ends with a max pool.
     width : int or None
         Output channels (units of a dense block) in a chain, where every block has its own; None in
         a stage with a residual stream, whose one width all blocks share.

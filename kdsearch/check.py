@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from kdsearch.architecture import Architecture
@@ -15,22 +12,19 @@ from kdsearch.data import describe_data
 from kdsearch.data.source import Description
 from kdsearch.errors import UserError
 from kdsearch.meter.device import missing
-from kdsearch.objectives import violation, violations
+from kdsearch.pricing import find_students
 from kdsearch.proposers import check_proposer
 from kdsearch.proposing import make_proposer
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import Fixed, SchedulerConfig
 from kdsearch.space import Filled
-from kdsearch.students import build_student, family_of
+from kdsearch.students import build_student
 from kdsearch.teachers import load_weights
 from kdsearch.validation import validate
 from kdsearch.wiring import architecture_of as architecture_of
 from kdsearch.wiring import check_plan, decisive, describe_network, place_of
 
 MOST_TEACHERS = 16
-SAMPLES = 500  # students priced when the cheapest and the dearest are sought
-TRIES = 2000  # students priced before constraints are said to leave none
-FOREIGN = 20  # so many students as one foreign network, which is built to be priced
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ def _check(config: SearchConfig) -> Summary:
             pretraining = check_plan(plan, outline, filled).pretraining
             longest = max(longest, plan.training.last_epoch - pretraining)
     _check_brackets(fixed.scheduler, longest)
-    students = find_students(config, outline)
+    students = find_students(config, outline, [architecture for _, architecture, _ in teachers])
     ranked = sorted(students, key=lambda pair: pair[1].parameters)
     return Summary(
         students=config.space.count("student"),
@@ -141,40 +135,6 @@ def list_teachers(
     return list(found.values())
 
 
-def find_students(config: SearchConfig, outline: Description) -> list[tuple[Architecture, Cost]]:
-    """Students that meet the constraints: all of a small space, else corners and a sample.
-
-    Bounds on what is measured are left to the search: nothing is measured here.
-
-    Raises
-    ------
-    UserError
-        No student meets them.
-    """
-    met: dict[Architecture, Cost] = {}
-    closest, fault = math.inf, "none can be built"
-    tried = 0
-    for filled in _students(config):
-        if tried >= (SAMPLES if met else TRIES):
-            break
-        try:
-            architecture = describe_network(filled.plain["student"], "student", outline)
-        except UserError:
-            tried += 1
-            continue  # costs nothing: the driver asks again
-        tried += _effort(architecture)
-        price = cost(architecture, config.fixed.bits)
-        broken = violation(config.fixed.constraints, asdict(price))
-        if broken is None:
-            met[architecture] = price
-        elif (excess := _excess(config, price)) < closest:
-            closest, fault = excess, f"the closest one's {broken}"
-    if not met:
-        fault = f"no student of this space meets them ({fault}); raise a bound or widen the space"
-        raise UserError("constraints", fault)
-    return list(met.items())
-
-
 def _check_brackets(scheduler: SchedulerConfig, longest: int) -> None:
     """Refuse a bracket that would never decide."""
     begins = [scheduler.grace * scheduler.reduction**n for n in range(scheduler.brackets)]
@@ -186,26 +146,6 @@ def _check_brackets(scheduler: SchedulerConfig, longest: int) -> None:
         f"{scheduler.brackets}: the last one would begin to decide after epoch {begins[-1]}, and "
         f"no training is longer than {longest}; write at most {most}, or raise training.epochs",
     )
-
-
-def _students(config: SearchConfig) -> Iterator[Filled]:
-    if config.space.count("student") <= SAMPLES:
-        yield from config.space.every("student")
-        return
-    yield from config.space.cover("student")
-    rng = random.Random(0)
-    while True:
-        yield config.space.sample(rng, "student")
-
-
-def _effort(architecture: Architecture) -> int:
-    if family_of(architecture.family).layers is None:
-        return FOREIGN
-    return 1 + sum(len(stage.blocks) for stage in architecture.stages) // 50
-
-
-def _excess(config: SearchConfig, price: Cost) -> float:
-    return max(violations(config.fixed.constraints, asdict(price)))
 
 
 def _check_devices(fixed: Fixed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 
 from kdsearch.errors import UserError
-from kdsearch.terminal import grid, table
+from kdsearch.terminal import grid, print_front, say, table
 
 app = typer.Typer(
     add_completion=False,
@@ -66,7 +67,7 @@ def run(
         quiet=quiet,
     )
     if (done.folder / "trials.parquet").exists():
-        _print_front(done.folder, write=False)
+        print_front(console, done.folder, write=False)
     if not done.finished:
         raise typer.Exit(INTERRUPTED)
 
@@ -81,7 +82,7 @@ def check(file: SearchFile, edits: Edits = []) -> None:  # noqa: B006
     config = load_config(file, edits)
     find_user_code(config.base)
     for line in summary_lines(config, check_search(config)):
-        _say(line)
+        say(console, line)
 
 
 @app.command()
@@ -90,7 +91,7 @@ def front(
     html: Annotated[bool, typer.Option(help="Write front.html too, to hover over.")] = False,
 ) -> None:
     """Print the front of a search, and write front.csv and front.svg."""
-    _print_front(results, write=True, html=html)
+    print_front(console, results, write=True, html=html)
 
 
 @app.command()
@@ -120,7 +121,7 @@ def finish(
         console=console,
         quiet=quiet,
     )
-    _print_front(results, write=False)
+    print_front(console, results, write=False)
     if not done:
         raise typer.Exit(INTERRUPTED)
 
@@ -141,7 +142,7 @@ def report(
     from kdsearch.results.page import write_report
 
     for path in write_report(results, out, mix_data):
-        _say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        say(console, f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 @app.command()
@@ -154,7 +155,7 @@ def trial(
     """Run one row again, exactly; or its student on other data or for longer, with --set."""
     from kdsearch.tune.rerun import rerun_trial
 
-    rerun_trial(results, trial_id, edits=edits, seed=seed, say=_say)
+    rerun_trial(results, trial_id, edits=edits, seed=seed, say=partial(say, console))
 
 
 @app.command()
@@ -167,11 +168,11 @@ def export(
     from kdsearch.export import export_trial
 
     done = export_trial(results, trial_id, to)
-    _say(f"{done.folder}: {', '.join(done.files)}")
+    say(console, f"{done.folder}: {', '.join(done.files)}")
     if done.parity is not None:
-        _say(f"ONNX against PyTorch: {done.parity}")
+        say(console, f"ONNX against PyTorch: {done.parity}")
     if done.note is not None:
-        _say(done.note)
+        say(console, done.note)
 
 
 @app.command()
@@ -190,7 +191,7 @@ def methods(
         console.print(table(card.COLUMNS, rows, wrapped=True))
     else:
         for each in card.read_cards():
-            _say(card.card_line(each))
+            say(console, card.card_line(each))
 
 
 @app.command()
@@ -202,7 +203,7 @@ def study(
     from kdsearch.tune.study import write_study
 
     count, name = write_study(results, storage)
-    _say(f"{count} trials written as the study {name}; now: optuna-dashboard {storage}")
+    say(console, f"{count} trials written as the study {name}; now: optuna-dashboard {storage}")
 
 
 @policies.command("save")
@@ -214,7 +215,10 @@ def save_policy(
     from kdsearch.tune import policy
 
     told = policy.save_policy(results, file)
-    _say(f"{file}: the policy after {told} trials; begin a search with proposer.policy: {file}")
+    say(
+        console,
+        f"{file}: the policy after {told} trials; begin a search with proposer.policy: {file}",
+    )
 
 
 @app.command()
@@ -227,7 +231,7 @@ def submit(
     """Submit a search to a Ray cluster from outside it, as a Ray job."""
     from kdsearch.tune.submit import submit_search
 
-    _say(submit_search(file, address, results, edits))
+    say(console, submit_search(file, address, results, edits))
 
 
 def main() -> NoReturn:
@@ -249,28 +253,3 @@ def main() -> NoReturn:
     if code == INTERRUPTED:  # typer makes a code of a Ctrl-C by itself, without a word
         print("kdsearch: interrupted; the same command goes on", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _print_front(folder: Path, *, write: bool, html: bool = False) -> None:
-    from kdsearch.results.front import read_front, read_near, write_front
-    from kdsearch.results.report import comparison_rows, front_rows, noise
-
-    trials, best, objectives = read_front(folder)
-    near = read_near(folder, trials, best)
-    statuses = list(trials[trials["purpose"] == "search"]["status"])
-    said = ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
-    _say(f"front of {folder}: {len(best)} students; trials: {said or 'none yet'}")
-    console.print(table(*front_rows(best, objectives)))
-    if len(near):
-        _say(f"near the front, and trained again too: {len(near)} students")
-        console.print(table(*front_rows(near, objectives)))
-    if lines := noise(best):
-        _say("test accuracy over seeds, with the teacher and on labels alone")
-        console.print(table(*comparison_rows(best, near)))
-        _say(lines)
-    if write:  # last: a folder that cannot be written still shows its front
-        write_front(trials, best, objectives, folder, folder.resolve().name, html)
-
-
-def _say(line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)

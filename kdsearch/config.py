@@ -136,13 +136,23 @@ class FuseStart(Plain):
     mix: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the first block, where merge is mix
 
 
+class InheritStart(Plain):
+    """The teacher's weights, of the blocks and channels that an edit leaves."""
+
+    name: Literal["inherit"]
+    importance: Literal["l1", "bn"] = "l1"  # of channels: by their filters, or by their norms
+    recalibrate: Annotated[int, Field(ge=0)] = 20  # training batches for the batch norms; 0: none
+
+
 class Plan(Plain):
     """What one trial does: the sections of a search file in which holes may stand, and measures."""
 
     data: DataConfig
     teacher: TeacherConfig | None = None
     student: dict[str, Any]
-    start: Annotated[ScratchStart | FuseStart, Field(discriminator="name")] = ScratchStart()
+    start: Annotated[ScratchStart | FuseStart | InheritStart, Field(discriminator="name")] = (
+        ScratchStart()
+    )
     losses: list[LossConfig | None] = []
     training: TrainingConfig
     measures: list[str] = []  # of the student against the teacher; no hole may stand here

@@ -1,9 +1,11 @@
-"""Words as tables for the terminal."""
+"""What commands print: lines, tables, the front."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,3 +28,30 @@ def grid(texts: Iterable[tuple[str, str]]) -> Table:
     for label, text in texts:
         made.add_row(escape(label), escape(text))
     return made
+
+
+def say(console: Console, line: str) -> None:
+    """One line as it is, however long."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_front(console: Console, folder: Path, *, write: bool, html: bool = False) -> None:
+    """Print the front of a search, with what its repeats say of it; and write its files."""
+    from kdsearch.results.front import read_front, read_near, write_front
+    from kdsearch.results.report import comparison_rows, front_rows, noise
+
+    trials, best, objectives = read_front(folder)
+    near = read_near(folder, trials, best)
+    statuses = list(trials[trials["purpose"] == "search"]["status"])
+    said = ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
+    say(console, f"front of {folder}: {len(best)} students; trials: {said or 'none yet'}")
+    console.print(table(*front_rows(best, objectives)))
+    if len(near):
+        say(console, f"near the front, and trained again too: {len(near)} students")
+        console.print(table(*front_rows(near, objectives)))
+    if lines := noise(best):
+        say(console, "test accuracy over seeds, with the teacher and on labels alone")
+        console.print(table(*comparison_rows(best, near)))
+        say(console, lines)
+    if write:  # last: a folder that cannot be written still shows its front
+        write_front(trials, best, objectives, folder, folder.resolve().name, html)

@@ -185,6 +185,7 @@ def _begun(spec: TrialSpec, around: Surroundings, batches: Batches) -> nn.Module
             materials,
             teacher=Architecture.from_json(record.architecture),
             network=_network(record, around.device, seed=0),
+            section=spec.plan.student,
         )
     return STARTS[start.name].build(start, materials)
 

@@ -12,6 +12,7 @@ from kdsearch.architecture import Architecture
 from kdsearch.config import Plan
 from kdsearch.cost import cost
 from kdsearch.data.source import Description
+from kdsearch.edits import EDITED, as_architecture, describe_edited
 from kdsearch.errors import UserError
 from kdsearch.losses import LossContext
 from kdsearch.measures import check_measures
@@ -35,7 +36,8 @@ def architecture_of(plan: Plan, outline: Description, filled: Filled | None = No
     UserError
         An unknown family or parameter, by its path in the search file.
     """
-    return describe_network(plan.student, "student", outline, filled)
+    teacher = _teacher_of(plan, outline, filled) if plan.student.get("family") == EDITED else None
+    return describe_network(plan.student, "student", outline, filled, teacher)
 
 
 class Wired(NamedTuple):
@@ -75,10 +77,7 @@ def check_plan(plan: Plan, outline: Description, filled: Filled | None = None) -
         raise UserError(place, "0 where there is no loss term: nothing to learn; raise it")
     if not plan.taught:
         return Wired(student, 0)
-    teacher = None
-    if plan.teacher is not None:
-        section = plan.teacher.architecture
-        teacher = describe_network(section, "teacher.architecture", outline, filled)
+    teacher = _teacher_of(plan, outline, filled)
     _check_start(plan, student, teacher, filled)
     if teacher is None:
         raise UserError(place_of("teacher", filled), teacher_missing(plan))
@@ -87,6 +86,12 @@ def check_plan(plan: Plan, outline: Description, filled: Filled | None = None) -
     if terms and plan.training.label_weight == 0:
         _check_lesson(plan, terms, pretraining, filled)
     return Wired(student, pretraining)
+
+
+def _teacher_of(plan: Plan, outline: Description, filled: Filled | None) -> Architecture | None:
+    if plan.teacher is None:
+        return None
+    return describe_network(plan.teacher.architecture, "teacher.architecture", outline, filled)
 
 
 def _wire(
@@ -145,17 +150,29 @@ def decisive(plan: Plan) -> str:
 
 
 def describe_network(
-    section: Mapping[str, Any], path: str, outline: Description, filled: Filled | None = None
+    section: Mapping[str, Any],
+    path: str,
+    outline: Description,
+    filled: Filled | None = None,
+    teacher: Architecture | None = None,
 ) -> Architecture:
     """The architecture of a section of a plan, which stands at `path` in it.
+
+    The teacher is the plan's, of which `family: edited` is an edit; no other family reads it.
 
     Raises
     ------
     UserError
         No network that can be built for the data, by its path in the search file.
     """
+    edited = section.get("family") == EDITED
+    if edited and teacher is not None:
+        _check_editable(teacher, filled)
     try:
-        architecture = describe(section, outline.shape, len(outline.classes))
+        if edited:
+            architecture = describe_edited(section, teacher)
+        else:
+            architecture = describe(section, outline.shape, len(outline.classes))
     except UserError as error:
         raise UserError(place_of(f"{path}.{error.place}", filled), error.fault) from None
     try:
@@ -169,6 +186,14 @@ def describe_network(
         fault = f"has {parameters:,} parameters; at most {MOST_PARAMETERS:,} are taken"
         raise UserError(place_of(path, filled), fault)
     return architecture
+
+
+def _check_editable(teacher: Architecture, filled: Filled | None) -> None:
+    try:
+        as_architecture(teacher)
+    except UserError as error:
+        place = place_of(f"teacher.architecture.{error.place}", filled)
+        raise UserError(place, error.fault) from None
 
 
 def place_of(plain: str, filled: Filled | None) -> str:

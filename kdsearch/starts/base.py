@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -27,6 +27,8 @@ class Materials:
     teacher : Architecture or None
     network : nn.Module or None
         The trained teacher, there for the start to take apart.
+    section : mapping
+        The plan's section that the student was described by.
     """
 
     architecture: Architecture
@@ -34,6 +36,7 @@ class Materials:
     batches: Batches
     teacher: Architecture | None = None
     network: nn.Module | None = None
+    section: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from kdsearch.starts.alignment import align
 from kdsearch.starts.base import Materials
 from kdsearch.starts.likeness import OF_WEIGHTS, greedy_pairs, linear_cka
 from kdsearch.starts.runs import check_fusible, runs
+from kdsearch.starts.statistics import take_statistics
 from kdsearch.students import build_student
 from kdsearch.students.network import Network
 from kdsearch.students.taps import Recorder, Tap
@@ -82,21 +83,6 @@ def sample(batches: Batches) -> Iterator[Tensor]:
     index = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:IMAGES]
     for part in index.tensor_split(max(1, len(index) // ROWS)):
         yield batches.normalise(images[part].to(batches.device))
-
-
-@torch.no_grad()
-def take_statistics(network: nn.Module, inputs: Iterator[Tensor]) -> None:
-    """Make the running statistics of all batch norms the plain mean over these batches."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch's word for a plain mean
-    network.train()
-    for batch in inputs:
-        network(batch)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def _round(

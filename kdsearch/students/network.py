@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kdsearch.architecture import Architecture
 from kdsearch.students.layers import Conv, Layer, Norm
 from kdsearch.students.outputs import Outputs
+from kdsearch.students.sites import POOLED, stem_map
 
 
 class Network(nn.Module):
@@ -113,15 +114,19 @@ def conv_norm_layers(
 def stem(
     architecture: Architecture, activation: type[nn.ReLU] | type[nn.ReLU6] = nn.ReLU
 ) -> nn.Sequential:
-    """The convolution, norm and activation before the first stage."""
+    """The convolution, norm and activation, and perhaps the pool, before the first stage."""
     block = architecture.stem
     assert block is not None and block.width is not None
     inputs = architecture.input[0]
-    return conv_norm(inputs, block.width, block.kernel, block.stride, activation=activation)
+    made = conv_norm(inputs, block.width, block.kernel, block.stride, activation=activation)
+    if block.kind == POOLED:
+        made.append(nn.MaxPool2d(3, 2, 1))
+    return made
 
 
-def stem_layers(architecture: Architecture, size: tuple[int, int]) -> tuple[Layer, Layer]:
-    """What `stem` costs; `size` is that of its output."""
+def stem_layers(architecture: Architecture) -> tuple[Layer, Layer]:
+    """What `stem` costs."""
     block = architecture.stem
     assert block is not None and block.width is not None
+    size = stem_map(architecture)
     return conv_norm_layers(architecture.input[0], block.width, block.kernel, size)

@@ -105,7 +105,7 @@ def build(architecture: Architecture) -> Network:
 def layers(architecture: Architecture) -> Iterator[Layer]:
     """All that costs anything, in order."""
     placed = sites(architecture, KIND)
-    yield from stem_layers(architecture, placed[0][0].before)
+    yield from stem_layers(architecture)
     for row in placed:
         for site in row:
             kernel = site.block.kernel

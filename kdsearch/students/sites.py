@@ -10,6 +10,9 @@ from kdsearch.architecture import Architecture, Block
 from kdsearch.errors import UserError
 from kdsearch.students.outputs import OutputShapes
 
+# A stem that ends with a 3x3 max pool of stride 2, as torchvision's residual networks have it.
+POOLED = "conv_pool"
+
 
 class Site(NamedTuple):
     """A block in its place.
@@ -63,7 +66,9 @@ def sites(architecture: Architecture, kind: str, *, pooled: bool = False) -> lis
     stem = architecture.stem
     channels, size = architecture.input[0], architecture.input[1:]
     if stem is not None:
-        channels, size = stem.width or channels, _shrink(size, stem.stride, False)
+        channels, size = stem.width or channels, stem_map(architecture)
+        if stem.kind == POOLED:
+            size = _shrink(size, 2, False)
     placed: list[list[Site]] = []
     for number, stage in enumerate(architecture.stages):
         row: list[Site] = []
@@ -76,6 +81,12 @@ def sites(architecture: Architecture, kind: str, *, pooled: bool = False) -> lis
             channels, size = row[-1].outputs, after
         placed.append(row)
     return placed
+
+
+def stem_map(architecture: Architecture) -> tuple[int, int]:
+    """Height and width of what the stem's convolution gives."""
+    stem, size = architecture.stem, architecture.input[1:]
+    return size if stem is None else _shrink(size, stem.stride, False)
 
 
 def entry_stride(stage: int, block: int) -> int:

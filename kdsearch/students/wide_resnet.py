@@ -97,14 +97,14 @@ def build(architecture: Architecture) -> Network:
             *(Preact(site, activated=s > 0 and i == 0) for i, site in enumerate(row)),
             nn.BatchNorm2d(row[-1].outputs),
         )
-        for s, row in enumerate(sites(architecture, KIND))
+        for s, row in enumerate(_sites(architecture))
     ]
     return Network(stem, stages, architecture.stages[-1].out_width, architecture.classes)
 
 
 def layers(architecture: Architecture) -> Iterator[Layer]:
     """All that costs anything."""
-    placed = sites(architecture, KIND)
+    placed = _sites(architecture)
     first, stem = placed[0][0], architecture.stem
     assert stem is not None
     yield Conv(architecture.input[0], first.inputs, stem.kernel, *first.before)
@@ -124,4 +124,11 @@ def layers(architecture: Architecture) -> Iterator[Layer]:
 
 def shapes(architecture: Architecture, batch: int) -> OutputShapes:
     """Features are the stages' outputs after norm and ReLU."""
-    return map_shapes(architecture, sites(architecture, KIND), batch)
+    return map_shapes(architecture, _sites(architecture), batch)
+
+
+def _sites(architecture: Architecture) -> list[list[Site]]:
+    stem = architecture.stem
+    if stem is not None and stem.kind != "conv":
+        raise ValueError(f"a wide_resnet begins with a plain conv, not with {stem.kind!r}")
+    return sites(architecture, KIND)

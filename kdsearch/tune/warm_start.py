@@ -31,10 +31,10 @@ from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import Fixed
 from kdsearch.space import Assignment, SearchSpace
-from kdsearch.tune.rung import epsilon_net
 from kdsearch.tune.gate import Ground, now
 from kdsearch.tune.observe import objective_values, observation
 from kdsearch.tune.progress import SearchProgress
+from kdsearch.tune.rung import epsilon_net
 from kdsearch.tune.study import read_search
 
 SHARE = 4  # one trial of so many, at most, tries a point of an earlier search

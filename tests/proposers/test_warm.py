@@ -9,6 +9,7 @@ from kdsearch.proposers import Done, Observation, Proposal, build_proposer
 from kdsearch.proposers.base import Fate
 from kdsearch.proposers.random import RandomProposer
 from kdsearch.proposers.warm import WarmProposer
+from kdsearch.search_sections import ProposerConfig
 from tests.proposers.spaces import FATES, OBJECTIVES, SPACE, play, propose, seen
 
 
@@ -82,8 +83,10 @@ def test_an_end_of_the_inner_one_is_the_end() -> None:
 
 
 def test_every_fate_of_an_earlier_row_can_be_told_to_tpe_and_changes_what_it_proposes() -> None:
-    warm = WarmProposer(build_proposer("tpe", SPACE, OBJECTIVES, 0), earlier(40), points(2), 2)
-    cold = build_proposer("tpe", SPACE, OBJECTIVES, 0)
+    warm = WarmProposer(
+        build_proposer(ProposerConfig(name="tpe"), SPACE, OBJECTIVES, 0), earlier(40), points(2), 2
+    )
+    cold = build_proposer(ProposerConfig(name="tpe"), SPACE, OBJECTIVES, 0)
     mine, plain = ([o.assignment for o in play(p, 6)] for p in (warm, cold))
     assert mine[:2] == points(2) and mine[2:] != plain[2:]
 

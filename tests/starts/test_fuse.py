@@ -14,7 +14,8 @@ from kdsearch.cost import cost
 from kdsearch.data import Batches
 from kdsearch.starts import STARTS, Materials
 from kdsearch.starts.alignment import align
-from kdsearch.starts.fuse import fused_student, sample, take_statistics
+from kdsearch.starts.fuse import fused_student, sample
+from kdsearch.starts.statistics import take_statistics
 from kdsearch.students import build_student, describe
 from tests.data.made import made_data
 

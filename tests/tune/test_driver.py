@@ -154,7 +154,7 @@ def test_epochs_that_travel_together_are_written_in_order_and_once(tmp_path: Pat
 
 @pytest.mark.parametrize("stage", ["hint", None])
 def test_nobody_is_judged_by_an_epoch_of_pre_training(tmp_path: Path, stage: str | None) -> None:
-    proposer = Listed([4, 4, 9])  # the last is larger, and will be worse
+    proposer = Listed([4, 5, 9])  # the last is larger, and will be worse
     config = made_config(proposer={"name": "random", "repeats": True})
     with made_driver(tmp_path, config, proposer) as driver:
         first, second, third = (started(driver) for _ in range(3))

@@ -16,16 +16,16 @@ from kdsearch.meter import Meter, Reading
 from kdsearch.proposers import Proposal
 from kdsearch.results.front import read_front
 from kdsearch.results.store import read_trials
-from kdsearch.tune.baseline import baseline_trials
-from kdsearch.tune.driver import Launch
-from kdsearch.tune.finish import finish_search
+from kdsearch.tune.closing import close_search
 from kdsearch.tune.gate import gate
+from kdsearch.tune.launch import Launch
 from kdsearch.tune.study import write_study
 from tests.tune.made import (
     LR,
     WIDTH,
     WIDTHS,
     Listed,
+    enqueue_repeats,
     events_of,
     made_config,
     made_driver,
@@ -76,7 +76,7 @@ def test_a_search_measures_every_student_once_and_puts_it_on_the_front(tmp_path:
     with made_driver(tmp_path, config, proposer) as driver, Meter(config.fixed.measured) as meter:
         driver.ground.meter = meter
         play(driver)
-        finish_search(driver.store, config, None)
+        close_search(driver.store, config, None)
     trials, front, _ = read_front(tmp_path)
     for name in ("latency_ms", "peak_memory_mib", "validation_loss"):
         assert min(trials[name]) > 0
@@ -118,7 +118,7 @@ def test_the_front_s_students_again_have_what_was_measured_of_them(tmp_path: Pat
         play(driver)
         trials = driver.store.history.trials
         driver.ground.meter = Meter(config.fixed.measured, trials.values())
-        again = baseline_trials(driver, 1)
+        again = enqueue_repeats(driver, 1)
     assert again and all(e["latency_ms"] == trials[e["parent_id"]]["latency_ms"] for e in again)
 
 

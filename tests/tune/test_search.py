@@ -103,7 +103,7 @@ def wild(
     training = {"epochs": 2, "lr": {"choice": [0.1, 1e30]}, "clip": None}
     tree = {**TREE, "search": "wild", "training": training, "proposer": {"name": "random"}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kdsearch.tune.search.on_cluster", lambda *_: never)
+        patch.setattr("kdsearch.tune.workers.on_cluster", lambda *_: never)
         folder = run_search(tree, results=results, quiet=True).folder
     yield read_trials(folder), folder
 

@@ -74,11 +74,11 @@ def begun(
 ) -> Iterator[Driver]:
     """A driver whose proposer begins with earlier searches, as `run_search` makes one."""
     config = made_config(**changes)
-    ground, scheduler = made_ground(config), config.fixed.scheduler
+    ground = made_ground(config)
     ground.data_id = data_id
     with open_search(folder, config) as store:
         proposer = warm(inner, read_earlier(earlier, config, store), ground, store, SHOW)
-        asha = Asha(config.fixed.objectives, scheduler.grace, scheduler.reduction)
+        asha = Asha(config.fixed.objectives, config.fixed.scheduler)
         yield Driver(ground, store, proposer, asha)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from kdsearch.architecture import Architecture
 from kdsearch.cost import cost
 from kdsearch.domains import Domain, Scalar
+from kdsearch.edits import Group, Unit, edit, groups, units, void
 from kdsearch.errors import UserError
 from kdsearch.proposers.n2n.policy import Steps
 from kdsearch.proposers.n2n.states import Row, encode, legacy
@@ -67,7 +67,6 @@ class Edited:
         if teacher is None:
             fault = "n2n edits one teacher, and there is none; add the section teacher"
             raise UserError("proposer.name", f"{fault}, without a choice of architectures")
-        self.edits: Any = importlib.import_module("kdsearch.edits")
         self.section = space.fill(lambda _, domain: domain.corners[-1], "student").plain["student"]
         self.given = teacher
         self._students: dict[tuple[int, ...], Architecture] = {}
@@ -79,7 +78,7 @@ class Edited:
     @cached_property
     def teacher(self) -> Architecture:
         """The teacher in a family of ours."""
-        return self.edits.edit(self.given, None, None)
+        return edit(self.given)
 
     @cached_property
     def parameters(self) -> int:
@@ -99,8 +98,7 @@ class Edited:
                 self._students.clear()
             lists = {kind: self._list(kind, key) for kind in ("keep", "ratio")}
             step = self.section.get("step", 1)
-            edited = self.edits.edit(self.given, lists["keep"], lists["ratio"], step)
-            self._students[key] = edited
+            self._students[key] = edit(self.given, lists["keep"], lists["ratio"], step)
         return self._students[key]
 
     def size(self, actions: Sequence[int]) -> int:
@@ -122,7 +120,7 @@ class Edited:
         if len(decision.values) < 2:
             return False
         keep = self._list("keep", before) if decision.kind == "ratio" else None
-        return keep is None or not self.edits.void(self.teacher, keep)[decision.index]
+        return keep is None or not void(self.teacher, keep)[decision.index]
 
     def within(self, actions: Sequence[int], budget: float) -> tuple[int, ...]:
         """The actions with all ratios moved alike, to the largest student within a budget.
@@ -155,20 +153,20 @@ class Edited:
 
     def _row(self, number: int, decision: Decision) -> Row:
         teacher = self.teacher
-        listed = self.edits.units if decision.kind == "keep" else self.edits.groups
-        thing = listed(teacher)[decision.index]
+        listed = units if decision.kind == "keep" else groups
+        thing: Unit | Group = listed(teacher)[decision.index]
         stage = teacher.stages[thing.stage]
         place = thing.block or 0
-        block, is_stem = stage.blocks[place], getattr(thing, "kind", "") == "stem"
+        block, is_stem = stage.blocks[place], isinstance(thing, Group) and thing.kind == "stem"
         if is_stem and teacher.stem is not None:
             block = teacher.stem
         counts = [len(s.blocks) for s in teacher.stages]
         whole, least = self.unchanged, list(self.unchanged)
         least[number] = 0
         full, left = cost(self.student(whole)), cost(self.student(least))
-        outputs = thing.width if decision.kind == "ratio" else stage.width_of(place)
+        outputs = thing.width if isinstance(thing, Group) else stage.width_of(place)
         return Row(
-            kind=block.kind if decision.kind == "keep" else thing.kind,
+            kind=thing.kind if isinstance(thing, Group) else block.kind,
             kernel=block.kernel,
             stride=block.stride,
             inputs=_inputs(teacher, thing.stage, place, is_stem),

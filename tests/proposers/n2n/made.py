@@ -1,11 +1,9 @@
-"""A teacher with edits that are simple to foresee, and searches of it without training."""
+"""A small teacher, the space of its edits, and searches of it without training."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 from kdsearch.architecture import Architecture
@@ -24,66 +22,6 @@ KEEP, RATIO = (
 )
 ACCURACY = ObjectiveConfig(name="validation_accuracy", direction="max")
 BOTH = [ACCURACY, ObjectiveConfig(name="parameters", direction="min", scale="log")]
-
-
-@dataclass(frozen=True)
-class Unit:
-    stage: int
-    block: int
-
-
-@dataclass(frozen=True)
-class Group:
-    kind: str
-    stage: int
-    block: int | None
-    width: int
-
-
-def units(architecture: Architecture) -> tuple[Unit, ...]:
-    """All blocks but the first of each stage."""
-    stages = enumerate(architecture.stages)
-    return tuple(Unit(s, b) for s, stage in stages for b in range(1, len(stage.blocks)))
-
-
-def groups(architecture: Architecture) -> tuple[Group, ...]:
-    """Of every stage, its stream and the inside of its blocks."""
-    found: list[Group] = []
-    for s, stage in enumerate(architecture.stages):
-        found.append(Group("stage", s, None, stage.out_width))
-        found += [Group("inner", s, b, blk.inner or 0) for b, blk in enumerate(stage.blocks)]
-    return tuple(found)
-
-
-def void(architecture: Architecture, keep: Sequence[int]) -> tuple[bool, ...]:
-    pairs = zip(units(architecture), keep, strict=True)
-    gone = {(u.stage, u.block) for u, stays in pairs if not stays}
-    return tuple((g.stage, g.block) in gone for g in groups(architecture))
-
-
-def edit(
-    architecture: Architecture,
-    keep: Sequence[int] | None = None,
-    ratio: Sequence[float] | None = None,
-    step: int = 1,
-) -> Architecture:
-    student = architecture
-    for group, r in zip(groups(architecture), ratio or [], strict=ratio is not None):
-        width = max(step, round(r * group.width / step) * step)
-        if group.kind == "stage":
-            student = student.with_width(group.stage, width)
-            if group.stage == 0:  # the stem adds to the first stage's stream
-                assert student.stem is not None
-                student = replace(student, stem=replace(student.stem, width=width))
-        else:
-            student = student.with_inner(group.stage, group.block or 0, width)
-    pairs = zip(units(architecture), keep or [], strict=keep is not None)
-    for unit in reversed([u for u, stays in pairs if not stays]):
-        student = student.without_block(unit.stage, unit.block)
-    return student
-
-
-EDITS = SimpleNamespace(units=units, groups=groups, void=void, edit=edit)
 
 
 def space(**student: Any) -> SearchSpace:

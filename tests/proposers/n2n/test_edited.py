@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from kdsearch.architecture import Architecture
+from kdsearch.edits import groups, units
 from kdsearch.errors import UserError
 from kdsearch.proposers.n2n.edited import Edited
-from tests.proposers.n2n.made import KEEP, RATIO, TEACHER, groups, space, units
+from tests.proposers.n2n.made import KEEP, RATIO, TEACHER, space
 
 
 def test_action_i_changes_exactly_unit_or_group_i() -> None:
@@ -54,9 +55,9 @@ def test_the_order_of_a_choice_does_not_matter() -> None:
 
 def test_ratios_of_what_is_gone_and_single_options_are_no_decisions() -> None:
     edited = Edited(space(), TEACHER)
-    without = [0, 1, 1, 1]  # block 1 of stage 0 goes, and with it the inside that is group 2
+    without = [0, 1, 1, 1]  # the first block goes, and with it its inside, which is group 1
     free = [edited.is_free(([*without] + [3] * 8)[:t]) for t in range(12)]
-    assert [t for t, is_free in enumerate(free) if not is_free] == [6]
+    assert [t for t, is_free in enumerate(free) if not is_free] == [5]
     forced = Edited(space(keep=[1, 1, 1, {"choice": [1]}], ratio=RATIO), TEACHER)
     assert [d.name for d in forced.decisions][:2] == ["student.keep[3]", "student.ratio[0]"]
     assert not forced.is_free([]) and forced.is_free([0])

@@ -10,7 +10,7 @@ from kdsearch.proposers.n2n.readings import Readings
 
 
 def made(scale: float = 1.0) -> Readings:
-    """Three finished trials, which at epoch 1 stood as they did at the end, on a scale of its own."""
+    """Three finished trials: at epoch 1 they stood as at the end, on a scale of its own."""
     readings = Readings()
     for end in (0.80, 0.85, 0.90):
         readings.finish({1: 0.1 + scale * (end - 0.8), 3: 0.5 + 0.3 * end, 9: end})

@@ -49,7 +49,7 @@ def test_constraints_are_forgiven_less_and_less() -> None:
 def test_sizes_are_asked_for_evenly_in_the_log_and_no_smaller_than_there_are() -> None:
     rng = random.Random(0)
     drawn = [draw_kappa(rng, 1000) for _ in range(4000)]
-    assert 2 <= min(drawn) and max(drawn) <= 30
+    assert min(drawn) >= 2 and max(drawn) <= 30
     below = sum(kappa < math.sqrt(60) for kappa in drawn) / len(drawn)
     assert below == pytest.approx(0.5, abs=0.03)
     assert max(draw_kappa(rng, 8) for _ in range(500)) <= 8
