@@ -24,6 +24,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def leaves() -> Iterator[Leaf]:
         norm = Row("norm", 0, 0, outputs, outputs, 2 * outputs / TOTAL, **skips((start, end)))
         yield Leaf(norm, 2 * outputs)
 
-    def skips(place: tuple[int, int]) -> dict[str, int]:
+    def skips(place: tuple[int, int]) -> dict[str, Any]:
         return {"residual": place[1] > 0, "skip_start": place[0], "skip_end": max(place[1], 0)}
 
     yield from conv(3, 64, 1, (0, 0))

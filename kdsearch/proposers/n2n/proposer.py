@@ -20,7 +20,7 @@ from kdsearch.proposers.n2n.rest import Rest
 from kdsearch.proposers.n2n.reward import draw_kappa
 from kdsearch.proposers.n2n.saved import encoding, pack, unpack
 from kdsearch.search_sections import ObjectiveConfig
-from kdsearch.space import SearchSpace
+from kdsearch.space import Assignment, SearchSpace
 
 STAGE = 500  # trials of the paper's first stage, where the budget counts none
 TRIES = 20  # students drawn for a trial before one that is known is proposed again
@@ -120,13 +120,16 @@ class N2NProposer:
             share = min(asking.drawn / TRIES, 1.0) if self.profile == "n2n_plus" else 0.0
             rolled = self._roll(asking, share)
             if self.repeats or asking.drawn >= TRIES or not self.credit.knows(rolled.taken):
-                return self._proposal(asking, rolled, random=False)
+                break
             asking.refused.append(replace(rolled, fate="repeated"))
+        others = self.rest.propose(trial_id)
+        return self._proposal(asking, rolled, others) if isinstance(others, dict) else others
 
-    def propose_random(self, trial_id: str) -> Proposal | Wait | Done:
+    def propose_random(self, trial_id: str) -> Proposal | Done:
         """Edits and all other holes at random."""
         asking = self._asked_for(trial_id)
-        return self._proposal(asking, self._roll(asking, 1.0), random=True)
+        rolled, others = self._roll(asking, 1.0), self.rest.propose_random(trial_id)
+        return self._proposal(asking, rolled, others) if isinstance(others, dict) else others
 
     def observe(self, observation: Observation) -> None:
         """Learn from the end of a trial; what was refused is learned from with the one that ran."""
@@ -205,10 +208,7 @@ class N2NProposer:
         asking.last = rolled
         return rolled
 
-    def _proposal(self, asking: _Asking, rolled: Rolled, *, random: bool) -> Proposal | Wait | Done:
-        others = self.rest.propose(asking.trial_id, random=random)
-        if not isinstance(others, dict):
-            return others
+    def _proposal(self, asking: _Asking, rolled: Rolled, others: Assignment) -> Proposal:
         edits = self.edited.assignment(rolled.taken)
 
         def choose(name: str, _: Domain) -> Scalar:

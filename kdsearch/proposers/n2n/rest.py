@@ -46,17 +46,23 @@ class Rest:
             own = random.Random(f"{seed}:rest").getrandbits(31)
             self.inner = (inner or RandomProposer)(self.space, objectives, own)
 
-    def propose(self, trial_id: str, *, random: bool = False) -> Assignment | Wait | Done:
+    def propose(self, trial_id: str) -> Assignment | Wait | Done:
         """Values for a trial: the same while only its edits are drawn again."""
         if self.inner is None:
             return {}
-        if self._given is None or self._given[0] != trial_id or random:
-            ask = self.inner.propose_random if random else self.inner.propose
-            proposal = ask(trial_id)
+        if self._given is None or self._given[0] != trial_id:
+            proposal = self.inner.propose(trial_id)
             if not isinstance(proposal, Proposal):
                 return proposal
             self._given = trial_id, proposal.assignment
         return self._given[1]
+
+    def propose_random(self, trial_id: str) -> Assignment | Done:
+        """Values at random."""
+        if self.inner is None:
+            return {}
+        proposal = self.inner.propose_random(trial_id)
+        return proposal.assignment if isinstance(proposal, Proposal) else proposal
 
     def observe(self, observation: Observation) -> None:
         """Tell the inner one, unless it was the edits that were refused."""

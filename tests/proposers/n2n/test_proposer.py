@@ -117,6 +117,16 @@ def test_nothing_known_is_proposed_again_until_all_is() -> None:
     assert max(map(len, repeated)) >= 10  # each a draw that is credited with what is known
 
 
+def test_random_proposals_are_learned_from_as_what_they_are() -> None:
+    made = proposer()
+    drawn = [made.propose_random("00000") for _ in range(5)]
+    found = [p for p in drawn if isinstance(p, Proposal) and p.note]
+    assert len({str(p.assignment) for p in found}) == 5
+    for rolled in (p.note["rolled"] for p in found if p.note):
+        decided = [lp for lp, free in zip(rolled["log_p"], rolled["free"], strict=True) if free]
+        assert {round(math.exp(lp), 4) for lp in decided} == {0.5, 0.25}
+
+
 def test_with_repeats_a_student_may_come_again() -> None:
     made = proposer(space=space(keep=KEEP), repeats=True)
     assert all(not o.note["refused"] for o in play(made, 40) if o.note)
