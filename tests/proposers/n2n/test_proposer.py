@@ -204,8 +204,7 @@ def test_with_a_size_among_the_objectives_every_size_is_asked_for() -> None:
         assert size <= made.edited.parameters / kappa or taken == least
         values = (accuracy(student_of(made, found)), float(size))
         made.observe(seen(i, found, values))
-    told = [made.edited.parameters / s for s in (1000, 4000, 8000)]
-    assert made.minds[0].learner.version > 3 and told[0] > told[-1]
+    assert made.minds[0].learner.version > 3
 
 
 def test_a_policy_learns_what_is_worth_keeping() -> None:
