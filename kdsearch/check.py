@@ -13,7 +13,8 @@ from kdsearch.data.source import Description
 from kdsearch.errors import UserError
 from kdsearch.meter.device import missing
 from kdsearch.pricing import find_students
-from kdsearch.proposers import build_proposer
+from kdsearch.proposers import check_proposer
+from kdsearch.proposing import make_proposer
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import Fixed, SchedulerConfig
 from kdsearch.space import Filled
@@ -71,10 +72,11 @@ def check_search(config: SearchConfig) -> Summary:
 def _check(config: SearchConfig) -> Summary:
     fixed = config.fixed
     _check_devices(fixed)
-    build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
+    check_proposer(fixed.proposer)
     plans = list(config.plans())
     outline = _outline(plans[0][1], config.base)
     teachers = [(t, a, cost(a)) for t, a in list_teachers(config, outline)]
+    make_proposer(config, [architecture for _, architecture, _ in teachers])
     checked: set[str] = set()
     longest = 0  # epochs of a student's own training
     for filled, plan in plans:

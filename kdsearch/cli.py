@@ -19,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the best small network for your data.",
 )
+policies = typer.Typer(no_args_is_help=True, help="Policies of n2n, to begin other searches with.")
+app.add_typer(policies, name="policy")
 console = Console()
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
@@ -202,6 +204,21 @@ def study(
 
     count, name = write_study(results, storage)
     say(console, f"{count} trials written as the study {name}; now: optuna-dashboard {storage}")
+
+
+@policies.command("save")
+def save_policy(
+    results: Results,
+    file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+) -> None:
+    """Rebuild the policy of a search from its log, for `proposer.policy` of another one."""
+    from kdsearch.tune import policy
+
+    told = policy.save_policy(results, file)
+    say(
+        console,
+        f"{file}: the policy after {told} trials; begin a search with proposer.policy: {file}",
+    )
 
 
 @app.command()

@@ -76,6 +76,8 @@ class ProposerConfig(Plain):
     name: str = "tpe"
     members: list[str] = Field(default=[])  # of a portfolio: names of other proposers
     repeats: bool = False  # whether an architecture may be proposed again
+    profile: Literal["n2n_plus", "n2n_paper", "n2n_code"] = "n2n_plus"  # n2n alone reads it
+    policy: str | None = None  # n2n: a file to begin with; relative to the search file
 
 
 class SchedulerConfig(Plain):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from kdsearch.space import Assignment
 
@@ -26,11 +26,14 @@ class Proposal:
         The trial or teacher that it was derived from.
     proposer : str or None
         Whose idea it was; None: the search's one proposer.
+    note : dict or None
+        JSON that its proposer wants to be told again with what becomes of it, after a break too.
     """
 
     assignment: Assignment
     parent_id: str | None = None
     proposer: str | None = None
+    note: dict[str, Any] | None = None
 
 
 class Wait:
@@ -62,6 +65,8 @@ class Observation:
         most 0 where it is met. Empty where there is none, or no network to be priced.
     proposer : str or None
         Whose idea it was, as its `Proposal` said; None where it did not.
+    note : dict or None
+        Of its `Proposal`.
     """
 
     trial_id: str
@@ -71,6 +76,7 @@ class Observation:
     history: tuple[tuple[int, tuple[float, ...]], ...] = ()
     violations: tuple[float, ...] = ()
     proposer: str | None = None
+    note: dict[str, Any] | None = None
 
     @property
     def feasible(self) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kdsearch.architecture import Architecture
-from kdsearch.config import TrialSpec, identity
+from kdsearch.config import Plan, TrialSpec, identity
 from kdsearch.cost import cost
 from kdsearch.data import ImageData
 from kdsearch.data.source import Description
@@ -127,10 +127,18 @@ def gate(
         trial_id,
         spec,
         assignment=proposal.assignment,
-        parent_id=proposal.parent_id,
+        parent_id=proposal.parent_id or _edited(plan, ground),
         proposer=proposal.proposer or config.fixed.proposer.name,
     )
-    return event, None
+    return event if proposal.note is None else {**event, "note": proposal.note}, None
+
+
+def _edited(plan: Plan, ground: Ground) -> str | None:
+    """The teacher that a student is an edit of."""
+    if plan.teacher is None or plan.student.get("family") != "edited":
+        return None
+    taught = ground.teachers.get(plan.teacher.model_dump_json())
+    return taught.identity if taught else None
 
 
 def keys_of(trial: Mapping[str, Any]) -> tuple[str, str]:

@@ -57,4 +57,5 @@ def observation(
         history=reached,
         violations=violations(bounds, trial),
         proposer=trial.get("proposer"),
+        note=trial.get("note"),
     )

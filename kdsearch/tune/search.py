@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from kdsearch.check import check_search
-from kdsearch.proposers import build_proposer
+from kdsearch.check import Summary, check_search
+from kdsearch.proposing import make_proposer
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, find_user_code, load_config
 from kdsearch.tune.asha import Asha
@@ -99,7 +99,7 @@ def run_search(
             return SearchResult(folder, done)
         summary, data = check_search(config), load_same(store, config)
         with hired(config, summary, data, store, address, show) as workers:
-            finished = _run(workers, store, sources)
+            finished = _run(workers, store, sources, summary)
             if finished and asked is not None:
                 finished = finish_front(workers, store, asked)
         driver_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -111,11 +111,13 @@ def run_search(
         return SearchResult(folder, finished)
 
 
-def _run(workers: Workers, store: ResultStore, sources: Sequence[Source]) -> bool:
+def _run(workers: Workers, store: ResultStore, sources: Sequence[Source], summary: Summary) -> bool:
     """The search itself; False where it was interrupted."""
     ground, show = workers.ground, workers.show
     config, fixed = ground.config, ground.config.fixed
-    inner = build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
+    taught = [ground.teachers.get(t.model_dump_json()) for t, _, _ in summary.teachers]
+    accuracy = max((t.validation_accuracy for t in taught if t is not None), default=1.0)
+    inner = make_proposer(config, [a for _, a, _ in summary.teachers], accuracy)
     driver = Driver(
         ground,
         store,

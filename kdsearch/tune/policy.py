@@ -1,0 +1,74 @@
+"""The policy of a search, rebuilt from its log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kdsearch.architecture import Architecture
+from kdsearch.config import TrialSpec
+from kdsearch.errors import UserError
+from kdsearch.proposers.n2n import N2NProposer
+from kdsearch.proposers.portfolio import PortfolioProposer
+from kdsearch.proposing import make_proposer
+from kdsearch.results.history import History
+from kdsearch.search_config import SearchConfig
+from kdsearch.students import describe
+from kdsearch.tune.observe import observation
+from kdsearch.tune.study import read_search
+from kdsearch.whole import write_bytes
+
+
+def save_policy(results: Path, file: Path) -> int:
+    """Replay a search into its n2n proposer, and write the policy that it has come to.
+
+    Returns
+    -------
+    int
+        Trials that it was told of.
+
+    Raises
+    ------
+    UserError
+        No search there, none of n2n, or a file that cannot be written.
+    """
+    history, config = read_search(results)
+    proposer = replayed(history, config)
+    if proposer is None:
+        name = config.fixed.proposer.name
+        fault = f"was searched by {name}, which has no policy; give a search of n2n"
+        raise UserError(str(results), fault)
+    try:
+        write_bytes(file, proposer.state())
+    except OSError as error:
+        raise UserError(str(file), f"cannot be written: {error}; name another file") from None
+    return sum(row.purpose == "search" for row in history.rows)
+
+
+def replayed(history: History, config: SearchConfig) -> N2NProposer | None:
+    """The n2n proposer of a search, told all that its log says; None where there is none."""
+    searched = [t for t in history.trials.values() if t["purpose"] == "search"]
+    names = (config.fixed.proposer.name, *config.fixed.proposer.members)
+    if "n2n" not in names:
+        return None
+    if not searched:
+        raise UserError(str(config.fixed.search), "no trial has started; let the search run first")
+    teachers = {teacher for trial in searched if (teacher := _teacher(trial)) is not None}
+    known = [a for t in searched if (a := t["teacher_validation_accuracy"]) is not None]
+    proposer = make_proposer(config, list(teachers), max(known, default=1.0))
+    for row in history.rows:
+        if row.purpose == "search":
+            told = observation(history, row.trial_id, row.status, config.fixed.objectives)
+            proposer.observe(told)
+    if isinstance(proposer, PortfolioProposer):
+        proposer = proposer.members["n2n"]
+    assert isinstance(proposer, N2NProposer)
+    return proposer
+
+
+def _teacher(trial: dict[str, str]) -> Architecture | None:
+    """The teacher of a trial, described for its data."""
+    plan = TrialSpec.model_validate(trial["spec"]).plan
+    if plan.teacher is None:
+        return None
+    student = Architecture.from_json(trial["architecture"])
+    return describe(plan.teacher.architecture, student.input, student.classes)
