@@ -85,6 +85,8 @@ class RandomStop:
     def report(self, trial_id: str, epoch: int, values: Sequence[float]) -> Any:
         return "stop" if epoch in (1, 3, 9) and self.rng.random() > 1 / 3 else "continue"
 
+    def withdraw(self, trial_id: str) -> None: ...
+
     def promote(self) -> str | None:
         return None
 

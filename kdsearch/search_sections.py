@@ -61,8 +61,11 @@ class ObjectiveConfig(Plain):
         """The value as one to be minimised, on the objective's scale; what is no number, as inf."""
         if not math.isfinite(value):
             return math.inf
-        scaled = math.log(max(value, 1e-12)) if self.scale == "log" else value
-        return -scaled if self.direction == "max" else scaled
+        return -self.scaled(value) if self.direction == "max" else self.scaled(value)
+
+    def scaled(self, value: float) -> float:
+        """The value on the objective's scale, in its own direction."""
+        return math.log(max(value, 1e-12)) if self.scale == "log" else value
 
     @property
     def noise(self) -> float:

@@ -47,6 +47,8 @@ def near_front(
         Of accuracy: 0.01 is a point.
     """
     front = pareto_front(trials, objectives)
+    if not near:
+        return list(front["trial_id"])
     others = [pair for pair in objectives if pair[0] not in ACCURACIES]
     rows = trials.loc[(trials["status"] == "complete") & (trials["purpose"] == "search")]
     rows = rows.loc[~rows["trial_id"].isin(front["trial_id"])]

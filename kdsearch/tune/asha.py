@@ -110,11 +110,19 @@ class Asha:
             for epoch, rung in rungs.items()
         ]
         for _, _, rung in sorted(by_epoch, key=lambda entry: entry[:2]):
-            if len(rung.passed) < len(rung) // self.scheduler.reduction:
+            left = len(rung) - len(rung.passed) - len(rung.ended)
+            if left and len(rung.passed) < len(rung) // self.scheduler.reduction:
                 trial_id = self._best_waiting(rung)
                 rung.passed.add(trial_id)
                 return trial_id
         return None
+
+    def withdraw(self, trial_id: str) -> None:
+        """The trial that `promote` named has ended: its turn goes to another."""
+        rungs = self._brackets[self.scheduler.first_rung(trial_id)]
+        rung = rungs[max(epoch for epoch, rung in rungs.items() if trial_id in rung)]
+        rung.passed.discard(trial_id)
+        rung.ended.add(trial_id)
 
     def _decides(self, first: int, epoch: int) -> bool:
         """Whether a rung ends with this epoch."""
@@ -148,9 +156,11 @@ class Asha:
         return bool((clear & (rung.values < mine).any(1)).any())
 
     def _best_waiting(self, rung: Rung) -> str:
-        waiting = ~rung.has_passed(np.arange(len(rung)))
+        waiting = rung.waiting()
         front = fronts(rung.values)
         peers = np.flatnonzero(front == front[waiting].min())
+        # What ended without going on is no part of the net: it neither waits nor has been chosen.
+        peers = np.array([p for p in peers if rung.trials[p] not in rung.ended])
         best = rung.net(peers, self._seed, 1, ~waiting[peers])
         return rung.trials[best[0]]
 

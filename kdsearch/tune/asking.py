@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from kdsearch.proposers import Done, Observation, Proposal, Proposer, Wait
 from kdsearch.tune.gate import Ground, gate, keys_of
 
-MODEL_TRIES = 20  # proposals asked of the model before it is asked for random ones
+MODEL_TRIES = 5  # proposals asked of the model before it is asked for random ones
 RANDOM_TRIES = 500
 
 
@@ -32,7 +33,8 @@ def ask(
         What `keys_of` gives of the trials so far; this one's are added.
     """
     why = ""
-    for attempt in range(MODEL_TRIES + RANDOM_TRIES):
+    endless = getattr(proposer, "finite", False)  # it says by itself when there is no more
+    for attempt in count() if endless else range(MODEL_TRIES + RANDOM_TRIES):
         propose = proposer.propose if attempt < MODEL_TRIES else proposer.propose_random
         proposal = propose(trial_id)
         if not isinstance(proposal, Proposal):

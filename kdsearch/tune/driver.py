@@ -95,9 +95,9 @@ class Driver:
     @property
     def finished(self) -> bool:
         """Whether nothing runs or rests and nothing is left to start."""
-        if self.running or self._queue or self.history.resting:
+        if self.running or self._queue:
             return False
-        return self.proposer is None or self._full
+        return self.proposer is None or (self._full and not self.history.resting)
 
     def new_id(self) -> str:
         """The id after the last one given."""

@@ -47,8 +47,10 @@ class Judge:
     def promote(self) -> str | None:
         """A trial that rests and may go on now."""
         while self.scheduler is not None and (trial_id := self.scheduler.promote()) is not None:
-            if trial_id in self.history.resting:  # not: ended with a smaller budget, starts again
+            if trial_id in self.history.resting:
                 return trial_id
+            if trial_id not in self.history.running:  # it ended, with a smaller budget
+                self.scheduler.withdraw(trial_id)
         return None
 
     def again(self, trial_id: str) -> None:

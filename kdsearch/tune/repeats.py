@@ -20,6 +20,7 @@ from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import trial_event
 from kdsearch.tune.observe import directions
+from kdsearch.wiring import check_plan
 
 SEED_STEP = 7919  # a prime: seeds of repeats never meet those of the search
 
@@ -104,7 +105,16 @@ def missing_repeats(
 def repeat_events(
     driver: Driver, repeats: Sequence[Repeat], epochs: int | None
 ) -> list[dict[str, Any]]:
-    """The log's lines for repeats that start, as `Driver.enqueue` takes them."""
+    """The log's lines for repeats that start, as `Driver.enqueue` takes them.
+
+    Raises
+    ------
+    UserError
+        Fewer epochs than a loss needs for its pre-training.
+    """
+    plans = {repeat.spec.plan.model_dump_json(): repeat.spec.plan for repeat in repeats}
+    for plan in plans.values():
+        check_plan(plan, driver.ground.outline)  # --epochs may leave none beside a pre-training
     first, trials = int(driver.new_id()), driver.store.history.trials
     return [
         {
@@ -123,9 +133,11 @@ def repeat_events(
 
 
 def _lost(store: ResultStore) -> set[str]:
-    """Repeats that ended well, but can no longer be tested: their weights are gone."""
-    ended = {row.trial_id for row in store.history.rows if row.status == "complete"}
-    return ended - set(store.history.tests) - store.students()
+    """Repeats to be made again: those whose worker failed, and those whose weights are gone."""
+    rows = store.history.rows
+    failed = {row.trial_id for row in rows if row.status == "failed"}
+    ended = {row.trial_id for row in rows if row.status == "complete"}
+    return failed | (ended - set(store.history.tests) - store.students())
 
 
 def _pair(origin: dict[str, Any], shift: int, asked: Asked) -> list[tuple[Purpose, TrialSpec]]:

@@ -24,12 +24,15 @@ class Rung:
         All minimised.
     passed : set of str
         Those that went on from here.
+    ended : set of str
+        Those that will not, whatever their place.
     """
 
     def __init__(self, objectives: int) -> None:
         self.trials: list[str] = []
         self.values = np.empty((0, objectives))
         self.passed: set[str] = set()
+        self.ended: set[str] = set()
         self._known: set[str] = set()
 
     def __contains__(self, trial_id: str) -> bool:
@@ -44,9 +47,9 @@ class Rung:
         self._known.add(trial_id)
         self.values = np.vstack([self.values, values])
 
-    def has_passed(self, places: np.ndarray) -> np.ndarray:
-        """Which of the trials at these places went on: array of bool."""
-        return np.array([self.trials[place] in self.passed for place in places], dtype=bool)
+    def waiting(self) -> np.ndarray:
+        """Which of the trials may still go on: array of bool."""
+        return np.array([t not in self.passed and t not in self.ended for t in self.trials], bool)
 
     def net(
         self, places: np.ndarray, seed: int, count: int, taken: np.ndarray | None = None

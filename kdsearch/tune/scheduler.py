@@ -22,3 +22,7 @@ class Scheduler(Protocol):
     def promote(self) -> str | None:
         """A waiting trial that may go on now, each rung of a trial named once; None: none may."""
         ...
+
+    def withdraw(self, trial_id: str) -> None:
+        """The trial that `promote` named has ended: its turn is another's."""
+        ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -191,3 +192,12 @@ def test_an_exported_study_is_read_again(tmp_path: Path) -> None:
     for observation, trial in zip(told, study.trials, strict=True):
         assert trial.params == observation.assignment
         assert trial.user_attrs["status"] == observation.fate
+
+
+def test_values_are_told_on_their_scales() -> None:
+    size = OBJECTIVES[1].model_copy(update={"scale": "log"})
+    proposer = TPEProposer(SPACE, [OBJECTIVES[0], size])
+    told = play(proposer, 1)[0]
+    assert told.values is not None
+    trial = proposer.study.trials[-1]
+    assert trial.values == [told.values[0], pytest.approx(math.log(told.values[1]))]

@@ -150,3 +150,17 @@ def test_an_objective_that_is_no_column_is_named_with_those_that_are() -> None:
     trials = table(validation_accuracy=[0.5], parameters=[1])
     with pytest.raises(UserError, match=r"latency_ms.*parameters"):
         pareto_front(trials, [("latency_ms", "min")])
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        [("validation_accuracy", "maximise"), ("parameters", "min")],
+        [("parameters", "max"), ("parameters", "min")],
+        [("parameters", "min", "Log")],
+    ],
+)
+def test_a_word_that_means_nothing_is_refused(objectives: list[tuple[str, ...]]) -> None:
+    trials = pd.DataFrame({"validation_accuracy": [0.5, 0.9], "parameters": [10, 20]})
+    with pytest.raises(UserError, match="objectives"):
+        pareto_front(trials, objectives)

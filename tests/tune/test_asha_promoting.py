@@ -109,3 +109,13 @@ def test_the_stopping_form_promotes_nobody(drawn: Drawn) -> None:
     scheduler = asha(objectives)
     decisions(scheduler, points)
     assert scheduler.promote() is None
+
+
+def test_a_trial_that_has_ended_takes_no_turn() -> None:
+    objectives = [ObjectiveConfig(name="validation_accuracy", direction="max")]
+    scheduler = asha(objectives, form="promoting")
+    decisions(scheduler, [(0.9 - 0.1 * i,) for i in range(6)])
+    named = scheduler.promote()
+    assert named == "0"
+    scheduler.withdraw(named)
+    assert drained(scheduler) == ["1", "2"]

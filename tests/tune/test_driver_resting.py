@@ -193,3 +193,12 @@ def test_a_proposer_that_waits_for_results_gets_those_of_resting_trials(tmp_path
     with made_driver(tmp_path, config, Generations(WIDTHS), scheduler) as driver:
         play(driver)
         assert driver.finished and len(rows(driver.store)) == 4
+
+
+def test_repeats_are_finished_though_trials_of_the_search_rest(tmp_path: Path) -> None:
+    config = promoting()
+    with made_driver(tmp_path, config, Listed(list(range(1, 27))), Promoting()) as driver:
+        reach(driver, started(driver), 0.5)
+        assert driver.history.resting and not driver.finished
+    with made_driver(tmp_path, config) as driver:
+        assert driver.finished and driver.history.resting

@@ -21,6 +21,7 @@ from tests.tune.made import (
     made_config,
     made_driver,
     play,
+    started,
 )
 
 
@@ -156,3 +157,12 @@ def test_a_search_without_a_front_is_refused(tmp_path: Path) -> None:
     nothing_ran = made_driver(tmp_path, made_config(), Listed(WIDTHS))
     with nothing_ran as driver, pytest.raises(UserError, match="has no front"):
         missing_repeats(driver.store, driver.objectives, Asked())
+
+
+def test_a_repeat_whose_worker_failed_is_made_again(tmp_path: Path) -> None:
+    with made_driver(tmp_path, made_config(), Listed(WIDTHS), scheduled=False) as driver:
+        play(driver)
+        events = enqueue_repeats(driver)
+        for _ in events:
+            driver.end(started(driver).trial_id, "failed", error="the worker died")
+        assert len(enqueue_repeats(driver)) == len(events)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import optuna
@@ -126,6 +128,11 @@ class OptunaProposer:
         return study.ask()
 
     def _frozen(self, observation: Observation) -> FrozenTrial:
+        """On the objectives' scales: Optuna weighs trials by volumes, and has none of its own."""
+        if observation.values is not None:
+            pairs = zip(self.objectives, observation.values, strict=True)
+            values = tuple(o.scaled(v) if math.isfinite(v) else v for o, v in pairs)
+            observation = replace(observation, values=values)
         return frozen(self._distributions, observation, self.stopped)
 
     def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:

@@ -61,6 +61,7 @@ def knee_point(
 def best_under(
     trials: pd.DataFrame,
     objective: Sequence[str] = DEFAULT_OBJECTIVES[0],
+    mix_data: bool = False,
     **budgets: float,
 ) -> pd.Series:
     """The best row whose columns are within the budgets, among complete trials of the search.
@@ -71,6 +72,8 @@ def best_under(
         As for `pareto_front`.
     objective : (name, direction)
         What is best.
+    mix_data : bool
+        Whether rows of different data may be compared.
     **budgets : float
         Greatest value of each column that is bounded, itself allowed. Of equal rows the one that
         takes least of the first budget is returned.
@@ -90,7 +93,7 @@ def best_under(
     >>> best_under(trials, parameters=10_000)["validation_accuracy"]
     >>> best_under(trials, latency_ms=2.5, size_bytes=50_000)
     """
-    rows = trials.loc[judged_rows(trials, mix_data=True)]
+    rows = trials.loc[judged_rows(trials, mix_data)]
     aims = [objective, *((name, "min") for name in budgets)]
     values = minimised(rows, aims)
     whole = np.isfinite(values).all(1)

@@ -18,6 +18,7 @@ DEFAULT_OBJECTIVES = (("validation_accuracy", "max"), ("parameters", "min"))
 def minimised(rows: pd.DataFrame, objectives: Sequence[Sequence[str]]) -> np.ndarray:
     """The objectives of rows, turned so that less is better: array of shape (n, m)."""
     columns: list[Any] = []
+    _check(objectives)
     for name, direction, *_ in objectives:
         if name not in rows:
             numbers = ", ".join(rows.select_dtypes("number").columns)
@@ -25,6 +26,17 @@ def minimised(rows: pd.DataFrame, objectives: Sequence[Sequence[str]]) -> np.nda
         values = rows[name].to_numpy(dtype=float, na_value=np.nan)
         columns.append(-values if direction == "max" else values)
     return np.stack(columns, axis=1)
+
+
+def _check(objectives: Sequence[Sequence[str]]) -> None:
+    names = [objective[0] for objective in objectives]
+    for name, direction, *scale in objectives:
+        if direction not in ("max", "min"):
+            raise UserError(f"objectives.{name}", f"the direction is max or min, got {direction!r}")
+        if scale and scale[0] not in ("log", "linear"):
+            raise UserError(f"objectives.{name}", f"the scale is log or linear, got {scale[0]!r}")
+        if names.count(name) > 1:
+            raise UserError(f"objectives.{name}", "given twice; one direction holds for a column")
 
 
 def finite(rows: pd.DataFrame, objectives: Sequence[Sequence[str]]) -> np.ndarray:
