@@ -8,7 +8,7 @@ simulated. A search's front is chosen by what it saw and scored by what is true:
 and a tenth beyond. All figures are shares of what random search without stopping reaches at the
 end, mean and 95 % interval over the seeds of the search.
 
-    python benchmarks/replay.py [--seeds 20] [--epochs 1728] [--workers 4]
+    python benchmarks/replay.py [--seeds 20] [--epochs 864] [--workers 4]
 
 Target: the default (tpe under asha on all objectives) has 0.97 after a quarter of the epochs.
 """
@@ -84,7 +84,7 @@ def table() -> Table:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=20, help="how many")
-    parser.add_argument("--epochs", type=int, default=64 * 27)
+    parser.add_argument("--epochs", type=int, default=32 * 27)
     parser.add_argument("--workers", type=int, default=4, help="simulated")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--proposers", nargs="+", default=list(PROPOSERS))

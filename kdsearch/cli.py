@@ -21,7 +21,8 @@ app = typer.Typer(
 )
 policies = typer.Typer(no_args_is_help=True, help="Policies of n2n, to begin other searches with.")
 app.add_typer(policies, name="policy")
-console = Console()
+# Where nobody sees an edge, no table is cut at one.
+console = Console(width=None if sys.stdout.isatty() else 200)
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
 SearchFile = Annotated[Path, typer.Argument(help="A search file (YAML).", show_default=False)]
