@@ -36,9 +36,13 @@ class Mean:
 
 
 def mean_over(values: Sequence[float]) -> Mean:
-    """The mean, with the interval of Student's t (1908)."""
+    """The mean, with the interval of Student's t (1908).
+
+    Equal values say nothing of their spread, on a split of few images least of all: the interval is
+    unknown then, as that of a single value is.
+    """
     count = len(values)
-    if count < 2:
+    if count < 2 or len(set(values)) == 1:
         return Mean(values[0] if count else math.nan, math.nan, count)
     spread = float(np.std(values, ddof=1)) / math.sqrt(count)
     return Mean(float(np.mean(values)), _quantile(count - 1) * spread, count)
@@ -69,8 +73,9 @@ def unpaired(values: Sequence[float], others: Sequence[float]) -> Mean:
     if count < 2:
         return Mean(difference, math.nan, count)
     parts = [float(np.var(v, ddof=1)) / len(v) for v in (values, others)]
-    if not (total := sum(parts)):
-        return Mean(difference, 0.0, count)
+    total = sum(parts)
+    if len(set(values)) == len(set(others)) == 1:  # see `mean_over`
+        return Mean(difference, math.nan, count)
     squares = sum(p**2 / (len(v) - 1) for p, v in zip(parts, (values, others), strict=True))
     return Mean(difference, _quantile(total**2 / squares) * math.sqrt(total), count)
 

@@ -119,7 +119,7 @@ def test_the_table_shows_intervals_and_marks_what_noise_may_have_made(tmp_path: 
     assert [c["tied"] for c in cells] == ["00001", "00000", ""]
     names, compared = comparison_rows(front)
     assert [dict(zip(names, line, strict=True))["labels alone"] for line in compared] == [
-        "70.00 ± 0.00",
+        "70.00 %",
         "60.00 ± 2.48",
         "98.00 %",
     ]

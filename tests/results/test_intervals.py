@@ -56,6 +56,7 @@ def test_too_few_values_have_no_interval_and_prove_nothing(count: int) -> None:
         assert math.isnan(mean.half) and mean.open and mean.count == count
 
 
-def test_equal_values_are_equal() -> None:
+def test_equal_values_prove_nothing_by_themselves() -> None:
     assert unpaired([0.5, 0.5], [0.5, 0.5]).open
-    assert not unpaired([0.6, 0.6], [0.5, 0.5]).open
+    assert unpaired([0.6, 0.6], [0.5, 0.5]).open and math.isnan(mean_over([0.6, 0.6]).half)
+    assert not unpaired([0.6, 0.6, 0.61], [0.5, 0.5, 0.5]).open
