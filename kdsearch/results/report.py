@@ -30,9 +30,9 @@ CELLS = {  # of the table: heading and format
 }
 SHOWN_TIES = 2
 NOISE = (
-    "±: 95 % interval over seeds, on this test split; ~: a gain inside the noise; ?: of one seed or "
-    "equal ones, noise unknown; tied: front students that the seeds do not tell apart; kept as: id "
-    "to export"
+    "±: 95 % interval over seeds, on this test split; ~: a gain inside the noise; ?: of one seed "
+    "or equal ones, noise unknown; tied: students that the seeds do not tell apart; kept as: id to "
+    "export"
 )
 INK, ACCENT, FAINT = "#1f2933", "#0b7285", "#adb5bd"
 
