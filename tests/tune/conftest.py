@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,11 @@ def searched(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     readings, done = Readings(), threading.Event()
     reader = threading.Thread(target=read_on, args=(results / "tiny", done, readings))
     reader.start()
+    ctrl_c = signal.getsignal(signal.SIGINT)
     result = run_search(TREE, results=results, quiet=True)
     done.set()
     reader.join()
-    yield Searched(result.folder, result.finished, readings)
+    yield Searched(result.folder, result.finished, readings, ctrl_c)
 
 
 @pytest.fixture

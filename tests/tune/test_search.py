@@ -76,7 +76,7 @@ def test_it_leaves_ray_and_ctrl_c_as_it_found_them(searched: Searched) -> None:
     import ray
 
     assert ray.is_initialized()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is searched.ctrl_c
 
 
 def test_a_row_again_in_another_process_is_the_same_to_the_last_digit(copied: Path) -> None:

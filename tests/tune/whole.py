@@ -47,11 +47,15 @@ def read_on(folder: Path, done: threading.Event, readings: Readings) -> None:
 
 @dataclass
 class Searched:
-    """A search that has ended; `folder` is shared and only to be read."""
+    """A search that has ended; `folder` is shared and only to be read.
+
+    `ctrl_c` is what a Ctrl-C met before it: nobody, in a background job that ignores it.
+    """
 
     folder: Path
     finished: bool
     readings: Readings
+    ctrl_c: Any
 
 
 def small(**sections: Any) -> dict[str, Any]:
