@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from kdsearch.errors import UserError
-from kdsearch.terminal import grid, print_front, say, table
+from kdsearch.terminal import print_front, print_methods, say
 
 app = typer.Typer(
     add_completion=False,
@@ -183,16 +183,7 @@ def methods(
     ] = None,
 ) -> None:
     """List the distillation losses; or print the card of one: equation, defaults, pitfalls."""
-    from kdsearch.losses import card
-
-    if name is not None:
-        console.print(grid(card.card_texts(card.read_card(name))), highlight=False)
-    elif console.is_terminal:
-        rows = [card.card_row(each) for each in card.read_cards()]
-        console.print(table(card.COLUMNS, rows, wrapped=True))
-    else:
-        for each in card.read_cards():
-            say(console, card.card_line(each))
+    print_methods(console, name)
 
 
 @app.command()

@@ -55,3 +55,17 @@ def print_front(console: Console, folder: Path, *, write: bool, html: bool = Fal
         say(console, lines)
     if write:  # last: a folder that cannot be written still shows its front
         write_front(trials, best, objectives, folder, folder.resolve().name, html)
+
+
+def print_methods(console: Console, name: str | None) -> None:
+    """Print the card of one loss; or a line for each, as a table where somebody looks at it."""
+    from kdsearch.losses import card
+
+    if name is not None:
+        console.print(grid(card.card_texts(card.read_card(name))), highlight=False)
+    elif console.is_terminal:
+        rows = [card.card_row(each) for each in card.read_cards()]
+        console.print(table(card.COLUMNS, rows, wrapped=True))
+    else:
+        for each in card.read_cards():
+            say(console, card.card_line(each))
