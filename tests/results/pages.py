@@ -7,6 +7,8 @@ import random
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +58,29 @@ class Browser:
 
     def open(self, address: str, width: int = 1400) -> tuple[str, list[str]]:
         """The page once its scripts have run, and what it logged."""
-        done = subprocess.run(
-            [
-                self.program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-                "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-                f"--user-data-dir={self.profile}", f"--window-size={width},1200",
-                "--enable-logging=stderr", "--v=0", "--virtual-time-budget=10000", "--dump-dom",
-                address,
-            ],
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        told = self._command(address, width, "--virtual-time-budget=10000", "--dump-dom")
+        done = subprocess.run(told, capture_output=True, text=True, timeout=120)
         said = [line for line in done.stderr.splitlines() if "CONSOLE" in line or "net::" in line]
         return done.stdout, said
+
+    @contextmanager
+    def opened(self, address: str) -> Iterator[None]:
+        """The page stands open, in real time, until the block is left."""
+        told = self._command(address, 1400, "--remote-debugging-port=0")
+        with subprocess.Popen(told, stderr=subprocess.DEVNULL) as running:
+            try:
+                yield
+            finally:
+                running.terminate()
+
+    def _command(self, address: str, width: int, *more: str) -> list[str]:
+        return [
+            self.program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            f"--user-data-dir={self.profile}", f"--window-size={width},1200",
+            "--enable-logging=stderr", "--v=0", *more, address,
+        ]  # fmt: skip
 
 
 @pytest.fixture
