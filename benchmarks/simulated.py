@@ -155,12 +155,13 @@ class _Clock:
         self.trace.epochs += 1
         accuracy = float(self.table.curves[row, epoch - 1])
         started = _clocks()
-        decision = self.driver.report(launch.trial_id, _report(epoch, accuracy))
+        state = str(epoch).encode() if self.driver.pauses else None
+        decision = self.driver.report(launch.trial_id, _report(epoch, accuracy), state=state)
         last = epoch == launch.spec.plan.training.last_epoch
         if last:
             self.driver.end(launch.trial_id, "complete")
         elif decision != "continue":
-            self.driver.leave(launch.trial_id, seconds=1.0, state=str(epoch).encode())
+            self.driver.leave(launch.trial_id, seconds=1.0)
         self._charge(launch.trial_id, started)
         if last:
             self.trace.ends.append((self.trace.epochs, now, row))

@@ -106,8 +106,13 @@ class History:
         if kind == "rest":
             self.resting[trial_id] = self.running.pop(trial_id)
             self.rested[trial_id] = self.rested.get(trial_id, 0.0) + event["seconds"]
-        elif kind == "resume":
+        elif kind == "resume" and trial_id in self.resting:
             self.running[trial_id] = self.resting.pop(trial_id)
+        elif kind == "resume":  # it lost its worker: what came after its state is trained again
+            kept, void = _cut(self.epochs[trial_id], event["epoch"])
+            self.epochs[trial_id] = kept
+            self.epoch_count -= len(void) * (self.trials[trial_id]["purpose"] == "search")
+            self.rested[trial_id] = sum(epoch["seconds"] for epoch in kept)
         else:
             there = self.resting if trial_id in self.resting else self.running
             self.rows.append(_row(self, there.pop(trial_id), event))
@@ -130,6 +135,10 @@ def fold(events: Iterable[Event]) -> History:
             fault = f"damaged: {event['event']} without its {missing}; restore the file"
             raise UserError(f"log.jsonl:{number}", fault) from None
     return history
+
+
+def _cut(epochs: list[Event], last: int) -> tuple[list[Event], list[Event]]:
+    return epochs[:last], epochs[last:]
 
 
 def _row(history: History, trial: Event, end: Event) -> TrialRow:

@@ -13,7 +13,8 @@ Events are plain mappings, one JSON line each; the driver writes them:
 ``rest``
     A trial waits at a rung; its state is on the disk.
 ``resume``
-    It goes on; its epochs are counted on.
+    It goes on from the epoch named here, as does one whose worker or driver died; epochs after
+    that are void.
 ``end``
     A trial is a row from here on. Its ``peak_memory_mib`` is what the training took on a GPU.
 ``test``

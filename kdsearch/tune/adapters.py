@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayActorError
 from ray.tune import Callback, TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -28,6 +29,8 @@ from kdsearch.proposers import Done, Wait
 from kdsearch.results.records import EpochReport
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.trainable import STATE, WEIGHTS, Parcel
+
+NOTHING = Parcel(None)
 
 
 class _Shell:
@@ -51,9 +54,9 @@ class DriverSearcher(Searcher, _Shell):
     def suggest(self, trial_id: str) -> Any:
         """The next trial's config; None to ask later; FINISHED at the end."""
         launch = self.driver.next()
-        if isinstance(launch, Done):
-            return Searcher.FINISHED
-        if isinstance(launch, Wait):
+        if isinstance(launch, Done) and not self.driver.running:
+            return Searcher.FINISHED  # Ray asks no more: not while a worker may still die
+        if isinstance(launch, (Done, Wait)):
             return None
         return {
             "trial_id": launch.trial_id,
@@ -87,7 +90,8 @@ class DriverScheduler(FIFOScheduler, _Shell):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Record the epochs, and decide; for Ray a trial that rests has ended."""
-        decision = self.driver.report(trial.config["trial_id"], *_reports(result))
+        state = result.pop(STATE, NOTHING).take()
+        decision = self.driver.report(trial.config["trial_id"], *_reports(result), state=state)
         return TrialScheduler.CONTINUE if decision == "continue" else TrialScheduler.STOP
 
 
@@ -109,25 +113,30 @@ class DriverCallback(Callback, _Shell):
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Record what the scheduler was not shown; end the trial if this was its last result."""
-        trial_id = trial.config["trial_id"]
-        nothing = Parcel(None)
-        weights, state = (result.pop(name, nothing).take() for name in (WEIGHTS, STATE))
+        trial_id, weights = trial.config["trial_id"], result.pop(WEIGHTS, NOTHING).take()
+        result.pop(STATE, None)  # the scheduler had what is in it
         _delivered(trial)
-        self.driver.report(trial_id, *_reports(result))
         self.worker_rss_mib = max(self.worker_rss_mib, result.get("worker_rss_mib", 0.0))
         if "ended" in result:
-            self.driver.end(trial_id, weights=weights, **result["ended"])
+            last = _reports(result)
+            self.driver.end(trial_id, reports=last, weights=weights, **result["ended"])
         elif "refused" in result:
+            self.driver.report(trial_id, *_reports(result))
             self.driver.refuse(trial_id, result["refused"])
         elif result.get("done"):
-            self.driver.leave(trial_id, seconds=result["elapsed"], state=state)
+            self.driver.leave(trial_id, seconds=result["elapsed"])
         self.redraw()
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """End a trial whose worker died."""
+        """A worker died: another one goes on with its trial, unless the trial was too large."""
         _delivered(trial)
+        trial_id = trial.config["trial_id"]
         lines = str(trial.get_error() or "the worker died").strip().splitlines()
-        self.driver.end(trial.config["trial_id"], "failed", error=" ".join(lines[-1].split())[:500])
+        why = " ".join(lines[-1].split())[:500]
+        if isinstance(trial.get_pickled_error(), RayActorError) and "memory" not in why:
+            self.driver.lose(trial_id, why)
+        else:
+            self.driver.end(trial_id, "failed", error=why)
         self.redraw()
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -21,13 +21,15 @@ from kdsearch.tune.resting import States
 from kdsearch.tune.scheduler import Decision, Scheduler
 from kdsearch.tune.spending import Spending
 
+MOST_LOSSES = 3  # workers that may die with one trial
+
 
 class Driver:
     """Proposes, gates, records and tells; the trials themselves run elsewhere.
 
     Everything it knows is in the log or is rebuilt from it: a driver made on the log of a broken
-    search goes on where that one stopped. Trials that were in flight start again; those that waited
-    at a rung wait again.
+    search goes on where that one stopped. Trials that were in flight go on from their last state,
+    or start again where there is none; those that waited at a rung wait again.
 
     Parameters
     ----------
@@ -49,9 +51,10 @@ class Driver:
         self.ground, self.store, self.history = ground, store, store.history
         self.objectives = ground.config.fixed.objectives
         self.proposer = proposer
-        self.judge = Judge(scheduler, self.objectives, self.history)
-        self.pauses = scheduler is not None and ground.config.fixed.scheduler.form == "promoting"
         self.states, self.front = States(store.folder), Front(self.objectives)
+        self.states.sweep({**self.history.running, **self.history.resting})
+        self.judge = Judge(scheduler, self.objectives, self.history, self.states)
+        self.pauses = scheduler is not None and ground.config.fixed.scheduler.form == "promoting"
         self.spending = Spending(ground.config.fixed.budget, self.history)
         self.exhausted = self.history.exhausted  # why nothing more is proposed, if not the budget
         self.running: dict[str, dict[str, Any]] = {}
@@ -65,7 +68,7 @@ class Driver:
         searched = [t for t in trials.values() if t["purpose"] == "search"]
         self._seen = {key for t in searched for key in keys_of(t)}
         self._last_id = max(map(int, trials), default=-1)
-        self.states.sweep(self.history.resting)
+        self._losses: Counter[str] = Counter()
         if proposer is not None:
             for row in self.history.rows:
                 self._tell(proposer, row.trial_id, row.status)
@@ -74,8 +77,12 @@ class Driver:
 
     def next(self) -> Launch | Wait | Done:
         """The next trial, recorded as started or as going on."""
-        if self._queue:
-            return self.launch({**self._queue.popleft(), "started_at": now()})
+        while self._queue:
+            event = self._queue.popleft()
+            if event["trial_id"] not in self.history.running:
+                return self.launch({**event, "started_at": now()})
+            if (launch := self._gone_on(event)) is not None:
+                return launch
         if self.proposer is None:
             return Done()
         launch = self._promoted() or self._proposed(self.proposer)
@@ -111,35 +118,34 @@ class Driver:
 
     # What trials report
 
-    def report(self, trial_id: str, *reports: EpochReport) -> Decision:
-        """Record epochs; what becomes of the trial after them. The same epoch twice is one."""
-        event = self.running[trial_id]
-        known = len(self.history.epochs.get(trial_id, ()))
-        epochs = [
-            {"event": "epoch", "trial_id": trial_id, **asdict(report)}
-            for report in reports
-            if report.epoch > known
-        ]
-        if not epochs:
-            return "continue"
-        self.store.append(*epochs)
-        return self.judge.report(event, epochs)
-
-    def leave(self, trial_id: str, *, seconds: float, state: bytes | None = None) -> None:
-        """A worker let go of a trial that was told to stop, or to pause: it ends, or it rests.
+    def report(self, trial_id: str, *reports: EpochReport, state: bytes | None = None) -> Decision:
+        """Record epochs; what becomes of the trial after them. The same epoch twice is one.
 
         Parameters
         ----------
-        seconds : float
-            That the worker had it.
-        state : bytes or None
-            What it goes on from; without one it would start again.
+        state : bytes, optional
+            What the trial goes on from after the last of them. On the disk before they are: a trial
+            that rests has a state, and one that a kill meets loses no epoch that was recorded.
+        """
+        event, epochs = self.running[trial_id], self._new(trial_id, reports)
+        if not epochs:
+            return "continue"
+        last = epochs[-1]["epoch"]
+        pauses = self.pauses and last in event["spec"]["rungs"]
+        if state is not None and (pauses or self.states.due(trial_id, len(self.running))):
+            self.states.write(trial_id, last, state)
+        self.store.append(*epochs)
+        self.states.settle(trial_id)
+        return self.judge.report(event, epochs)
+
+    def leave(self, trial_id: str, *, seconds: float) -> None:
+        """A worker let go of a trial that was told to stop, or to pause: it ends, or it rests.
+
+        `seconds` are those that the worker had it.
         """
         if self.judge.decided.get(trial_id) != "pause":
             self.end(trial_id, "stopped", seconds=seconds)
             return
-        if state is not None:  # first: a trial that rests has a state
-            self.states.write(trial_id, state)
         del self.running[trial_id]
         epoch = len(self.history.epochs[trial_id])
         rest = {"event": "rest", "trial_id": trial_id, "epoch": epoch, "seconds": seconds}
@@ -149,18 +155,31 @@ class Driver:
         """A worker could not read the state of a trial: it starts again from its first epoch."""
         self._queue.append(self._again(self.running.pop(trial_id), why))
 
+    def lose(self, trial_id: str, why: str) -> None:
+        """The worker of a trial died, through no known fault of the trial: another one goes on.
+
+        One that has lost three workers has failed.
+        """
+        self._losses[trial_id] += 1
+        if self._losses[trial_id] < MOST_LOSSES:
+            self._queue.append(self.running.pop(trial_id))
+        else:
+            fault = f"{MOST_LOSSES} workers died with it, the last: {why}"
+            self.end(trial_id, "failed", error=fault, seconds=self._trained(trial_id))
+
     def end(
         self,
         trial_id: str,
         status: str,
         *,
+        reports: Sequence[EpochReport] = (),
         error: str | None = None,
         seconds: float = 0.0,
         peak_memory_mib: float | None = None,
         idle_seconds: float | None = None,
         weights: bytes | None = None,
     ) -> None:
-        """Record the end of a trial; weights of repeats and of the front are kept.
+        """Record the end of a trial, and its last epochs with it; a front's weights are kept.
 
         `seconds` are those of the last worker; what the trial took before it rested is added.
         `idle_seconds` is how long that worker had waited for it: what orchestration costs.
@@ -168,8 +187,11 @@ class Driver:
         event = self.running.pop(trial_id, None)
         if event is None:
             return
+        epochs = self._new(trial_id, reports)
         if weights is not None:
-            keep_student(self.ground, self.store, event, weights)
+            known = [*self.history.epochs[trial_id], *epochs]
+            accuracy = known[-1]["validation_accuracy"] if known else None
+            keep_student(self.ground, self.store, event, weights, accuracy)
         seconds += self.history.rested.get(trial_id, 0.0)
         ended = {
             "event": "end",
@@ -183,7 +205,8 @@ class Driver:
             "at": now(),
         }
         told = self.proposer is not None and event["purpose"] == "search"
-        self.store.append(ended, *([self.spending.pause()] if told else []))
+        self.store.append(*epochs, ended, *([self.spending.pause()] if told else []))
+        self.judge.report(event, epochs)
         self.store.flush()
         self.states.drop(trial_id)
         if weights is not None:
@@ -202,6 +225,15 @@ class Driver:
         """Whether no further trial is proposed."""
         return self.spending.ends_starts() or self.exhausted is not None
 
+    def _new(self, trial_id: str, reports: Sequence[EpochReport]) -> list[dict[str, Any]]:
+        """The events of those epochs that the log does not have."""
+        known = len(self.history.epochs.get(trial_id, ()))
+        return [
+            {"event": "epoch", "trial_id": trial_id, **asdict(report)}
+            for report in reports
+            if report.epoch > known
+        ]
+
     def _proposed(self, proposer: Proposer) -> Launch | Wait | Done:
         if self._full:
             return Done()
@@ -219,11 +251,35 @@ class Driver:
         if (trial_id := self.judge.promote()) is None:
             return None
         event, epoch = self.history.resting[trial_id], len(self.history.epochs[trial_id])
-        state = self.states.read(trial_id)
-        if state is None:
+        found = self.states.read(trial_id, epoch)
+        if found is None or found[0] < epoch:
             return self.launch({**self._again(event, "its state is gone"), "started_at": now()})
+        return self._resumed(event, *found)
+
+    def _gone_on(self, event: dict[str, Any]) -> Launch | None:
+        """A trial that lost its worker, or its driver; None where it was decided before it did."""
+        trial_id = event["trial_id"]
+        decided = self.judge.decided.get(trial_id, "continue")
+        epoch = len(self.history.epochs[trial_id])
+        found = self.states.read(trial_id, epoch)
+        if found is None:
+            return self.launch({**event, "started_at": now()})
+        trained = epoch == TrialSpec.model_validate(event["spec"]).plan.training.last_epoch
+        if decided == "continue" or trained or (decided == "pause" and found[0] < epoch):
+            return self._resumed(event, *found)
+        self.running[trial_id] = event
+        self.leave(trial_id, seconds=self._trained(trial_id))
+        return None
+
+    def _resumed(self, event: dict[str, Any], epoch: int, state: bytes) -> Launch:
+        trial_id = event["trial_id"]
         self.store.append({"event": "resume", "trial_id": trial_id, "epoch": epoch, "at": now()})
         return self._launched(event, state)
+
+    def _trained(self, trial_id: str) -> float:
+        """Seconds of a trial's epochs since it last rested."""
+        total = sum(epoch["seconds"] for epoch in self.history.epochs[trial_id])
+        return max(0.0, total - self.history.rested.get(trial_id, 0.0))
 
     def _launched(self, event: dict[str, Any], state: bytes | None = None) -> Launch:
         self.running[event["trial_id"]] = event
@@ -234,6 +290,7 @@ class Driver:
     def _again(self, event: dict[str, Any], why: str) -> dict[str, Any]:
         """The event of a start from the first epoch; the log says why."""
         self.judge.again(event["trial_id"])
+        self.states.drop(event["trial_id"])
         return {**event, "again": why}
 
     def _end_resting(self) -> None:

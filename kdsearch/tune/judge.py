@@ -8,14 +8,15 @@ from typing import Any
 from kdsearch.results.history import Event, History
 from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.tune.observe import objective_values
+from kdsearch.tune.resting import States
 from kdsearch.tune.scheduler import Decision, Scheduler
 
 
 class Judge:
     """Shows a scheduler the search's own trials, and remembers what it decided of each.
 
-    A new one shows it what the log knows, in the log's order: trials that ended, and those that
-    rest. Those in flight start again.
+    A new one shows it what the log knows, in the log's order: trials that ended, those that rest,
+    and those in flight that have a state; the others start again.
 
     Parameters
     ----------
@@ -28,12 +29,16 @@ class Judge:
         scheduler: Scheduler | None,
         objectives: Sequence[ObjectiveConfig],
         history: History,
+        states: States,
     ) -> None:
         self.scheduler, self.objectives, self.history = scheduler, tuple(objectives), history
         self.decided: dict[str, Decision] = {}
         self._known: dict[str, int] = {}  # of trials that start again: their last epoch before
-        for epoch in _told(history):
-            self._say(history.trials[epoch["trial_id"]], epoch)
+        for epoch in _told(history, states):
+            trial_id = epoch["trial_id"]
+            decision = self._say(history.trials[trial_id], epoch)
+            if trial_id in history.running:
+                self.decided[trial_id] = decision
 
     def report(self, trial: Event, epochs: Sequence[dict[str, Any]]) -> Decision:
         """What becomes of a trial after these epochs, which the history holds."""
@@ -56,6 +61,7 @@ class Judge:
     def again(self, trial_id: str) -> None:
         """A trial starts again from its first epoch: what it reported so far stays as it was."""
         self._known[trial_id] = len(self.history.epochs[trial_id])
+        self.decided.pop(trial_id, None)
 
     def _say(self, trial: Event, epoch: dict[str, Any]) -> Decision:
         """What becomes of the trial; in pre-training it goes on, for it has no accuracy yet.
@@ -73,12 +79,12 @@ class Judge:
         return self.scheduler.report(trial_id, own, values)
 
 
-def _told(history: History) -> list[Event]:
+def _told(history: History, states: States) -> list[Event]:
     """Epochs that a scheduler was told of, in the order in which they came."""
     told = [
         epoch
         for trial_id, trial in history.trials.items()
-        if trial["purpose"] == "search" and trial_id not in history.running
+        if trial["purpose"] == "search" and (trial_id not in history.running or trial_id in states)
         for epoch in history.epochs[trial_id]
     ]
     return sorted(told, key=lambda epoch: epoch["order"])

@@ -21,16 +21,25 @@ from kdsearch.tune.gate import Ground
 
 
 def keep_student(
-    ground: Ground, store: ResultStore, event: Mapping[str, Any], weights: bytes
+    ground: Ground,
+    store: ResultStore,
+    event: Mapping[str, Any],
+    weights: bytes,
+    accuracy: float | None,
 ) -> None:
     """Write a student's folder, before the row that speaks of it.
+
+    Parameters
+    ----------
+    accuracy : float or None
+        On validation, after the last epoch.
 
     Raises
     ------
     UserError
         A disk that cannot be written.
     """
-    data, epochs = ground.data, store.history.epochs[event["trial_id"]]
+    data = ground.data
     card = StudentCard(
         search=ground.config.fixed.search,
         trial_id=event["trial_id"],
@@ -39,7 +48,7 @@ def keep_student(
         mean=data.mean,
         std=data.std,
         data=data.name,
-        validation_accuracy=epochs[-1]["validation_accuracy"] if epochs else None,
+        validation_accuracy=accuracy,
         spec=event["spec"],
     )
     folder = store.folder / "students" / event["trial_id"]

@@ -25,6 +25,7 @@ WEIGHTS, STATE = "weights", "state"
 # An epoch of 50 ms would be told at a cost of 10 ms, so short ones travel together; a longer one
 # is on the driver's disk when the next begins.
 GATHER_SECONDS = 0.5
+KEPT_SHARE = 0.05  # of a worker's time, at most, that packing states of running trials may take
 
 
 class Parcel:
@@ -67,6 +68,7 @@ class StudentTrial(tune.Trainable):
         self.data, self.teachers, self.device = data, teachers, device
         self.training: Training | None = None
         self.last_step = time.perf_counter()
+        self.kept_at, self.kept_cost = 0.0, 0.0
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -136,14 +138,25 @@ class StudentTrial(tune.Trainable):
                 break
             if report.epoch in self.spec.rungs:
                 # With the report: a trial that Ray ends is not asked again.
-                return {STATE: Parcel(self.training.state())} if self.pauses else {}
+                return self._kept(always=self.pauses)
             if time.perf_counter() - began > GATHER_SECONDS:
-                return {}
+                return self._kept(always=False)
         try:
             next(self.training)
         except StopIteration as stop:
             return {**self._ended("complete"), WEIGHTS: Parcel(weights_to_bytes(stop.value))}
         raise RuntimeError("the scheme reported its last epoch and went on")
+
+    def _kept(self, always: bool) -> dict[str, Any]:
+        """What the trial goes on from, should this worker or the driver die."""
+        assert self.training is not None
+        began = time.perf_counter()
+        if not always and began - self.kept_at < self.kept_cost / KEPT_SHARE:
+            return {}
+        state = Parcel(self.training.state())
+        self.kept_at = time.perf_counter()
+        self.kept_cost = self.kept_at - began
+        return {STATE: state}
 
     def _ended(self, status: str, error: str | None = None) -> dict[str, Any]:
         peak = torch.cuda.max_memory_allocated() / 2**20 if self.device == "cuda" else None

@@ -137,15 +137,19 @@ def _step(driver: Driver, launch: Launch, training: Iterator[EpochReport]) -> bo
     except RuntimeError as error:
         driver.end(launch.trial_id, "failed", error=str(error))
         return False
-    decision = driver.report(launch.trial_id, report)
     if report.train_loss != report.train_loss:
-        driver.end(launch.trial_id, "diverged")
-    elif report.epoch == launch.spec.plan.training.last_epoch:
-        driver.end(launch.trial_id, "complete", weights=launch.trial_id.encode())
-    elif decision == "continue":
+        driver.end(launch.trial_id, "diverged", reports=[report])
+        return False
+    if report.epoch == launch.spec.plan.training.last_epoch:
+        weights = launch.trial_id.encode()
+        driver.end(launch.trial_id, "complete", reports=[report], weights=weights)
+        return False
+    state = STATE + str(report.epoch).encode()
+    decision = driver.report(launch.trial_id, report, state=state)
+    if decision == "continue":
         return True
     else:
-        driver.leave(launch.trial_id, seconds=1.0, state=STATE + str(report.epoch).encode())
+        driver.leave(launch.trial_id, seconds=1.0)
     return False
 
 

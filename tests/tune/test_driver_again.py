@@ -139,14 +139,14 @@ def test_a_kill_among_resting_trials_ends_in_the_same_number_of_rows(
         resting = resting_at(folder)
         kept = {"kept": resting, "lost": {}, "every other": dict([*resting.items()][::2])}[states]
         for trial_id, epoch in {**kept, "00099": 1}.items():  # the last was never in the log
-            States(folder).write(trial_id, STATE + str(epoch).encode())
+            States(folder).write(trial_id, epoch, STATE + str(epoch).encode())
         with made_driver(folder, config, Listed(widths), fresh()) as driver:
             assert set(driver.history.resting) == set(resting)
-            assert {p.stem for p in (folder / "paused").glob("*")} == set(kept)
+            assert {p.name.partition(".")[0] for p in (folder / "states").glob("*")} == set(kept)
             play(driver, train=mixed)
             assert driver.finished
             assert sorted(rows(driver.store)) == [f"{i:05d}" for i in range(8)]
-        assert not (folder / "paused").exists()
+        assert not (folder / "states").exists()
         trials, epochs = read_trials(folder), read_epochs(folder)
         for _, own in epochs.groupby("trial_id"):
             assert own["epoch"].tolist() == list(range(1, len(own) + 1))

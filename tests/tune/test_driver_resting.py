@@ -36,8 +36,9 @@ def promoting(**changes: object) -> SearchConfig:
 def reach(driver: Driver, launch: Launch, accuracy: float, first: int = 1, last: int = 1) -> None:
     """Epochs of a trial up to a rung, where it is told to pause and does."""
     reports = [made_report(epoch, accuracy) for epoch in range(first, last + 1)]
-    assert driver.report(launch.trial_id, *reports) == "pause"
-    driver.leave(launch.trial_id, seconds=2.0, state=STATE + str(last).encode())
+    state = STATE + str(last).encode()
+    assert driver.report(launch.trial_id, *reports, state=state) == "pause"
+    driver.leave(launch.trial_id, seconds=2.0)
 
 
 # A whole search
@@ -62,7 +63,7 @@ def test_every_trial_is_one_row_whatever_the_number_of_its_spells(
     for trial_id, own in epochs.groupby("trial_id"):  # one training, not two
         wanted = [report.validation_accuracy for report in learn(spec[str(trial_id)])]
         assert own["validation_accuracy"].tolist() == wanted[: len(own)]
-    assert not (tmp_path / "paused").exists()
+    assert not (tmp_path / "states").exists()
     resumed = [(x.trial_id, x.state) for x in launched if x.state is not None]
     named = [trial for rung, trial in scheduler.named if rung < 4]  # at 4 a trial has ended
     assert len(set(resumed)) == len(resumed) == len(named) > 0
@@ -79,7 +80,7 @@ def test_asha_in_its_promoting_form_ends_with_exactly_its_budget(
         assert driver.finished and len(rows(driver.store)) == 16
     trials = read_trials(tmp_path)
     assert trials["trial_id"].is_unique and set(trials["status"]) == {"complete", "stopped"}
-    assert any(launch.state for launch in launched) and not (tmp_path / "paused").exists()
+    assert any(launch.state for launch in launched) and not (tmp_path / "states").exists()
 
 
 def test_a_form_without_pauses_asks_for_no_state(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_resting_trials_are_no_rows_until_the_search_ends(tmp_path: Path) -> Non
         driver.store.flush(force=True)
         assert not len(read_trials(tmp_path)) and len(read_epochs(tmp_path)) == 1
         assert not driver.finished
-        assert (tmp_path / "paused" / "00000.state").read_bytes() == STATE + b"1"
+        assert (tmp_path / "states" / "00000.1.state").read_bytes() == STATE + b"1"
 
 
 def test_seconds_are_summed_over_the_spells(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_after_the_last_start_promotions_go_on(tmp_path: Path) -> None:
         assert isinstance(driver.next(), Done) and driver.finished
     status = read_trials(tmp_path).set_index("trial_id")["status"].to_dict()
     assert status == {"00000": "stopped", "00001": "failed"}
-    assert not (tmp_path / "paused").exists()
+    assert not (tmp_path / "states").exists()
 
 
 def test_no_promotion_beyond_the_epochs(tmp_path: Path) -> None:

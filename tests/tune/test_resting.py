@@ -31,7 +31,7 @@ def test_the_state_is_on_the_disk_before_the_log_speaks_of_it(
         def noting(*events: dict) -> None:
             for event in events:
                 if event["event"] == "rest":
-                    seen.append((tmp_path / "paused" / f"{event['trial_id']}.state").exists())
+                    seen.append(any((tmp_path / "states").glob(f"{event['trial_id']}.*")))
             append(*events)
 
         monkeypatch.setattr(driver.store, "append", noting)
@@ -48,7 +48,7 @@ def test_without_its_state_a_trial_starts_again(tmp_path: Path, how: str) -> Non
         reach(driver, first, 0.5)
         reach(driver, second, 0.4)
         if how == "gone":
-            (tmp_path / "paused" / "00000.state").unlink()
+            (tmp_path / "states" / "00000.1.state").unlink()
             again = started(driver)
         else:
             driver.refuse(started(driver).trial_id, "state: damaged")
@@ -69,7 +69,7 @@ def test_without_its_state_a_trial_starts_again(tmp_path: Path, how: str) -> Non
 
 def test_a_state_that_cannot_be_written_is_a_line_for_the_user(tmp_path: Path) -> None:
     with made_driver(tmp_path, promoting(), Listed(WIDTHS), Promoting()) as driver:
-        (tmp_path / "paused").write_text("a file where the folder should be")
-        with pytest.raises(UserError, match=r"paused.*cannot be written"):
+        (tmp_path / "states").write_text("a file where the folder should be")
+        with pytest.raises(UserError, match=r"states.*cannot be written"):
             play(driver)
         assert not driver.history.resting

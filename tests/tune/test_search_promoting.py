@@ -39,7 +39,7 @@ def test_it_ends_with_exactly_its_budget_and_nothing_waits(folder: Path) -> None
     assert set(trials["status"]) <= {"complete", "stopped"} and not list(trials["error"].dropna())
     reached = trials.groupby("status")["epochs"].agg(set).to_dict()
     assert reached["complete"] == {4} and reached["stopped"] <= {1, 2}
-    assert not (folder / "paused").exists()
+    assert not (folder / "states").exists()
 
 
 def test_epochs_are_counted_on_over_the_spells(folder: Path) -> None:

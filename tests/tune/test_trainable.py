@@ -26,6 +26,13 @@ def worker() -> StudentTrial:
     made = object.__new__(StudentTrial)
     made.data, made.teachers, made.device = DATA, {}, "cpu"
     made.training, made.last_step = None, time.perf_counter()
+    made.kept_at = made.kept_cost = 0.0
+    return made
+
+
+def worker_at(training: Any) -> StudentTrial:
+    made = object.__new__(StudentTrial)
+    made.training, made.kept_at, made.kept_cost = training, 0.0, 0.0
     return made
 
 
@@ -102,10 +109,17 @@ def test_a_state_damaged_on_its_way_costs_a_new_start(driver: Driver, tmp_path: 
     assert not epochs.duplicated(["trial_id", "epoch"]).any()
 
 
-def test_no_state_is_asked_for_where_nobody_pauses(tmp_path: Path) -> None:
+def test_a_state_comes_along_where_nobody_pauses_and_goes_with_its_trial(tmp_path: Path) -> None:
     with made_driver(tmp_path, made_config(), Listed(WIDTHS)) as driver:
-        assert not any(one["asked"] for one in run(driver))
-        assert driver.finished
+        assert any(one["asked"] for one in run(driver))
+        assert driver.finished and not list((tmp_path / "states").glob("*"))
+
+
+def test_packing_states_takes_no_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 101.0, 110.0, 125.0, 126.0])  # asked, packed, asked, asked, packed
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    one = worker_at(SimpleNamespace(state=lambda: b"state"))
+    assert [bool(one._kept(always=False)) for _ in range(3)] == [True, False, True]
 
 
 def test_every_copy_of_a_parcel_is_empty_once_it_is_taken() -> None:
