@@ -10,6 +10,7 @@ from torch import nn
 
 from kdsearch.config import TrainingConfig
 from kdsearch.data import Batches
+from kdsearch.schemes.clock import Clock
 from kdsearch.schemes.state import Saved, Standing
 from kdsearch.schemes.terms import Term
 from kdsearch.teachers import Teacher
@@ -37,6 +38,8 @@ class Parts:
         A state to go on from: see `read_state`.
     standing : Standing or None
         Kept by the loop: how far it has come.
+    clock : Clock
+        Told by the loop what it is at.
     """
 
     student: nn.Module
@@ -48,3 +51,4 @@ class Parts:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     saved: Saved | None = None
     standing: Standing | None = None
+    clock: Clock = field(default_factory=Clock)

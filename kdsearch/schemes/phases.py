@@ -147,8 +147,10 @@ def outputs(
 ) -> tuple[Outputs | None, Outputs | None]:
     """What the networks that are asked for say of a batch."""
     with torch.autocast(parts.device.type, torch.bfloat16, enabled=autocast(parts)):
-        taught = parts.teacher.outputs(batch) if teacher and parts.teacher is not None else None
-        said = parts.student(batch.inputs) if student else None
+        with parts.clock.part("teacher"):
+            taught = parts.teacher.outputs(batch) if teacher and parts.teacher is not None else None
+        with parts.clock.part("student forward"):
+            said = parts.student(batch.inputs) if student else None
     return said, taught
 
 

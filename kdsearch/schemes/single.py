@@ -53,8 +53,9 @@ def single(parts: Parts) -> Iterator[EpochReport]:
                 module.train()
             total, terms = _train_epoch(parts, phase, optimizer, epoch)
             if judged is None or phase.trains(parts.student):
-                validation = parts.batches.validation()
-                judged = evaluate(parts.student, validation, autocast=autocast(parts))
+                with parts.clock.part("evaluation"):
+                    validation = parts.batches.validation()
+                    judged = evaluate(parts.student, validation, autocast=autocast(parts))
             accuracy, validation_loss = judged
             parts.standing = Standing(epoch, optimizer, judged)
             yield EpochReport(
@@ -75,23 +76,26 @@ def single(parts: Parts) -> Iterator[EpochReport]:
 def _train_epoch(
     parts: Parts, phase: Phase, optimizer: torch.optim.Optimizer, epoch: int
 ) -> tuple[float, dict[str, float]]:
-    training, steps = parts.training, parts.batches.steps_per_epoch
+    training, clock, steps = parts.training, parts.clock, parts.batches.steps_per_epoch
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     rungs = [rung - phase.first + 1 for rung in parts.rungs if rung >= phase.first]
     sums: Tensor | None = None
     names: list[str] = []
-    for step, batch in enumerate(parts.batches.epoch(epoch)):
+    for step, batch in enumerate(clock.each("data", parts.batches.epoch(epoch))):
         # The middle of the step: the first one is not lost to a rate of zero.
         progress = epoch - phase.first + (step + 0.5) / steps
         factor = lr_factor(phase.schedule, progress, phase.epochs, training.warmup, rungs)
         for group in optimizer.param_groups:
             group["lr"] = training.lr * factor
-        loss = phase.step(batch, progress)
-        optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        if training.clip is not None:
-            nn.utils.clip_grad_norm_(parameters, training.clip)
-        optimizer.step()
+        with clock.part("losses"):  # but for the networks' forward passes in them
+            loss = phase.step(batch, progress)
+        with clock.part("backward"):
+            optimizer.zero_grad(set_to_none=True)
+            loss.total.backward()
+        with clock.part("optimizer"):
+            if training.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, training.clip)
+            optimizer.step()
         if parts.teacher is not None and loss.student is not None and loss.teacher is not None:
             parts.teacher.observe(batch, loss.student, loss.teacher)
         names = list(loss.terms)
