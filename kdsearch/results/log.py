@@ -1,6 +1,7 @@
 """The event log: the one truth of a search. Everything else is a view rebuilt from it.
 
-Events are plain mappings, one JSON line each; the driver writes them:
+Events are plain mappings, one JSON line each. A line ends with ``check``, the CRC-32 of the line
+and all before it: one that was changed, lost or moved is found. The driver writes them:
 
 ``search``
     First line: schema version, name, the config tree, the columns of the holes.
@@ -32,6 +33,8 @@ import errno
 import json
 import math
 import os
+import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,7 @@ from kdsearch.results.records import SCHEMA_VERSION
 __all__ = ["Event", "EventLog", "History", "fold", "read_events"]
 
 HEADER = b'{"event":"search"'  # how every log begins
+CHECK = re.compile(rb',"check":"([0-9a-f]{8})"}$')
 
 
 class EventLog:
@@ -56,7 +60,9 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._end = len(_whole(_read(path))) if path.exists() else 0
+        content = _whole(_read(path)) if path.exists() else b""
+        self._end = len(content)
+        self._sum = _stated(content.rstrip(b"\n").rpartition(b"\n")[2])[1] or 0
         # Unbuffered: a buffer would keep a line that failed, and write it before the next one.
         self._file = _guard(path, lambda: path.open("ab", buffering=0))
         _guard(path, self._cut)
@@ -69,10 +75,11 @@ class EventLog:
         UserError
             A full or read-only disk. The log ends as it did before: all of the events, or none.
         """
-        lines = b"".join(
-            json.dumps(_spell(event), separators=(",", ":"), allow_nan=False).encode() + b"\n"
-            for event in events
-        )
+        lines, total = b"", self._sum
+        for event in events:
+            line = json.dumps(_spell(event), separators=(",", ":"), allow_nan=False).encode()
+            total = zlib.crc32(line, total)
+            lines += line[:-1] + b',"check":"%08x"}\n' % total
 
         def write() -> None:
             self._cut()  # what an earlier failure may have left
@@ -87,6 +94,7 @@ class EventLog:
                 self._cut()
             raise
         self._end += len(lines)
+        self._sum = total
 
     def close(self) -> None:
         """Close the file."""
@@ -103,23 +111,30 @@ def read_events(path: Path) -> list[Event]:
     Raises
     ------
     UserError
-        A file that is no log, a damaged line, or a log of a later version.
+        A file that is no log, a damaged or missing line, or a log of a later version.
     """
     content = _read(path)
     lines = _whole(content).splitlines()
     if not lines and not HEADER.startswith(content[: len(HEADER)]):
         raise UserError(str(path), "not a log of kdsearch; move this file away")
     events: list[Event] = []
+    total: int | None = None  # a log of an earlier version has no sums
     for number, line in enumerate(lines, 1):
+        text, stated = _stated(line)
+        if total is not None or stated is not None:
+            total = zlib.crc32(text, total or 0)
         try:
-            event = json.loads(line, parse_constant=_refuse)
+            event = json.loads(text, parse_constant=_refuse)
         except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict) or "event" not in event:
             raise UserError(f"{path}:{number}", "damaged: not an event; restore the file")
+        if number == 1:
+            _check_header(path, event)
+        if stated != total:
+            fault = "damaged: this line, or one before it, is not as it was written"
+            raise UserError(f"{path}:{number}", f"{fault}; restore the file")
         events.append(event)
-    if events:
-        _check_header(path, events[0])
     return events
 
 
@@ -139,6 +154,12 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(str(path), f"cannot be read: {error.strerror}") from None
+
+
+def _stated(line: bytes) -> tuple[bytes, int | None]:
+    """A line without its sum, and the sum that it states."""
+    found = CHECK.search(line)
+    return (line, None) if found is None else (line[: found.start()] + b"}", int(found[1], 16))
 
 
 def _whole(content: bytes) -> bytes:

@@ -125,6 +125,54 @@ def test_garbage_in_the_middle_is_refused_by_line(tmp_path: Path, garbage: bytes
         read_events(path)
 
 
+@pytest.mark.parametrize("change", ["lost", "swapped", "twice", "edited"])
+def test_a_line_that_is_not_as_it_was_written_is_found(tmp_path: Path, change: str) -> None:
+    path = written(tmp_path / "log.jsonl", story())
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if b'"event":"epoch"' in line)
+    if change == "lost":
+        del lines[at]
+    elif change == "swapped":
+        lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    elif change == "twice":
+        lines.insert(at, lines[at])
+    else:
+        lines[at] = lines[at].replace(b'"epoch":1', b'"epoch":2')
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(UserError, match=rf"log\.jsonl:{at + 1 + (change == 'twice')}: damaged"):
+        read_events(path)
+
+
+def test_no_flipped_bit_goes_unnoticed(tmp_path: Path) -> None:
+    path = written(tmp_path / "log.jsonl", story())
+    content = bytearray(path.read_bytes())
+    for place in range(0, 8 * (len(content) - 1), 37):  # the last byte ends the last line
+        content[place // 8] ^= 1 << place % 8
+        path.write_bytes(content)
+        with pytest.raises(UserError):
+            read_events(path)
+        content[place // 8] ^= 1 << place % 8
+
+
+def test_the_sums_go_on_where_the_log_was_closed(tmp_path: Path) -> None:
+    whole = written(tmp_path / "whole.jsonl", story()).read_bytes()
+    path = tmp_path / "log.jsonl"
+    for event in story():
+        written(path, [event])
+    assert path.read_bytes() == whole and read_events(path) == read_events(tmp_path / "whole.jsonl")
+
+
+def test_a_log_from_before_there_were_sums_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    old = [json.dumps(event) + "\n" for event in [header(), trial("00000")]]
+    path.write_text("".join(old))
+    written(path, [epoch("00000", 1, 0.5)])
+    assert [e["event"] for e in read_events(path)] == ["search", "trial", "epoch"]
+    path.write_bytes(path.read_bytes().replace(b'"epoch":1', b'"epoch":2'))
+    with pytest.raises(UserError, match=r"log\.jsonl:3: damaged"):
+        read_events(path)
+
+
 def test_a_later_schema_is_refused_with_both_versions_and_the_remedy(tmp_path: Path) -> None:
     path = written(tmp_path / "log.jsonl", [header(schema=2)])
     with pytest.raises(UserError, match=r"2 .*1.* update kdsearch"):
