@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kdsearch.config import TrialSpec
+from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Proposer, Wait
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
@@ -22,6 +23,7 @@ from kdsearch.tune.scheduler import Decision, Scheduler
 from kdsearch.tune.spending import Spending
 
 MOST_LOSSES = 3  # workers that may die with one trial
+FAILED_AT_FIRST = 6  # trials; a search in which so many do, and nothing else, is broken
 
 
 class Driver:
@@ -69,6 +71,7 @@ class Driver:
         self._seen = {key for t in searched for key in keys_of(t)}
         self._last_id = max(map(int, trials), default=-1)
         self._losses: Counter[str] = Counter()
+        self._first = len(self.history.rows)  # row of this run
         if proposer is not None:
             for row in self.history.rows:
                 self._tell(proposer, row.trial_id, row.status)
@@ -213,12 +216,21 @@ class Driver:
             drop_dominated(self.store, self.front.follow(self.history.rows))
         if self.proposer is not None:
             self._tell(self.proposer, trial_id, status)
+        self._break_off()
 
     def pause(self) -> None:
         """Record the wall time since it was last recorded: a kill forgets no more than that."""
         self.store.append(self.spending.pause())
 
     # Inside
+
+    def _break_off(self) -> None:
+        """End a search whose trials all fail, before it has spent its budget on them."""
+        rows = self.history.rows[self._first :]
+        if len(rows) == FAILED_AT_FIRST and all(row.status == "failed" for row in rows):
+            fault = f"the first {FAILED_AT_FIRST} of this run all failed, the first one with: "
+            remedy = "; mend that and run the same command, which goes on"
+            raise UserError("trials", fault + str(rows[0].error) + remedy)
 
     @property
     def _full(self) -> bool:

@@ -19,6 +19,7 @@ from kdsearch.results.records import EpochReport
 from kdsearch.schemes import StateError
 from kdsearch.teachers import TeacherRecord, weights_to_bytes
 from kdsearch.trial import Surroundings, Training, run_trial
+from kdsearch.tune.watchdog import Watchdog
 
 # Parcels that the callback takes out of a result before Ray keeps it.
 WEIGHTS, STATE = "weights", "state"
@@ -69,6 +70,7 @@ class StudentTrial(tune.Trainable):
         self.training: Training | None = None
         self.last_step = time.perf_counter()
         self.kept_at, self.kept_cost = 0.0, 0.0
+        self.watchdog = Watchdog()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -100,6 +102,7 @@ class StudentTrial(tune.Trainable):
             result = self._ended("failed", error=line)
         # As text: Ray flattens nested results on their way to the scheduler.
         result["reports"] = json.dumps([asdict(report) for report in reports])
+        self.watchdog.rest()
         self.last_step = time.perf_counter()
         return {"elapsed": self.last_step - self.started, **result}
 
@@ -130,7 +133,9 @@ class StudentTrial(tune.Trainable):
         assert self.training is not None
         began = time.perf_counter()
         while True:
+            self.watchdog.begin()
             report = next(self.training)
+            self.watchdog.end(report.seconds)
             reports.append(report)
             if not (math.isfinite(report.train_loss) and math.isfinite(report.validation_loss)):
                 return self._ended("diverged")

@@ -73,6 +73,32 @@ def test_the_hours_of_former_runs_count_and_those_between_do_not(tmp_path: Path)
         assert driver.finished and isinstance(driver.next(), Done)
 
 
+def test_a_search_whose_first_trials_all_fail_is_broken_off(tmp_path: Path) -> None:
+    def broken(spec: TrialSpec) -> Iterator[EpochReport]:
+        raise RuntimeError(f"no such file: {spec.seed}")
+        yield
+
+    config = made_config(budget={"trials": 20})
+    for run in (1, 2):  # the second goes on where the first broke off, and breaks off again
+        with made_driver(tmp_path, config, Listed(list(range(1, 27)))) as driver:
+            with pytest.raises(UserError, match=r"first 6 .* no such file: 0;|no such file: 6;"):
+                play(driver, slots=1, train=broken)
+            assert len(rows(driver.store)) == 6 * run
+
+
+def test_one_success_among_the_first_keeps_a_search_going(tmp_path: Path) -> None:
+    def mostly(spec: TrialSpec) -> Iterator[EpochReport]:
+        if spec.seed != 5:
+            raise RuntimeError("unlucky")
+        yield from learn(spec)
+
+    with made_driver(
+        tmp_path, made_config(budget={"trials": 9}), Listed(list(range(1, 27)))
+    ) as driver:
+        play(driver, slots=1, train=mostly)
+        assert driver.finished and not driver.exhausted
+
+
 def test_a_kill_forgets_only_the_time_since_the_last_trial_ended(tmp_path: Path) -> None:
     config = made_config(budget={"hours": 1})
     with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:

@@ -15,6 +15,7 @@ from kdsearch.results.store import read_epochs, read_trials
 from kdsearch.tune.adapters import DriverCallback, DriverScheduler, DriverSearcher
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.trainable import STATE, Parcel, StudentTrial
+from kdsearch.tune.watchdog import Watchdog
 from tests.tune.made import DATA, Listed, events_of, made_config, made_driver
 from tests.tune.promoting import SECTION, Promoting
 
@@ -26,7 +27,7 @@ def worker() -> StudentTrial:
     made = object.__new__(StudentTrial)
     made.data, made.teachers, made.device = DATA, {}, "cpu"
     made.training, made.last_step = None, time.perf_counter()
-    made.kept_at = made.kept_cost = 0.0
+    made.kept_at, made.kept_cost, made.watchdog = 0.0, 0.0, Watchdog()
     return made
 
 
