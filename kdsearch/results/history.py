@@ -91,6 +91,7 @@ class History:
 
     def _start(self, event: Event) -> None:
         """A trial begins; what an earlier run of it came to is void."""
+        event = {**_said_by(self.header.get("config", {}), event), **event}
         trial_id = event["trial_id"]
         if event["purpose"] == "search":
             self.started += trial_id not in self.trials
@@ -154,12 +155,24 @@ def _row(history: History, trial: Event, end: Event) -> TrialRow:
         latency_ms=trial.get("latency_ms"),
         latency_device=trial.get("latency_device"),
         peak_memory_mib=trial.get("peak_memory_mib"),
+        size_bits=trial.get("size_bits"),
+        memory_device=trial.get("memory_device"),
         seconds=end["seconds"],
         gpu_seconds=end["gpu_seconds"],
         error=end["error"],
         holes=trial["assignment"],
         measures=epochs[-1]["measures"] if epochs else {},
     )
+
+
+def _said_by(config: Event, trial: Event) -> Event:
+    """What a trial event of an earlier kdsearch lacks, and the search file says."""
+    declared = {o["name"]: o for o in config.get("objectives") or ()}
+    said: Event = {"size_bits": declared.get("size_bytes", {}).get("bits", 32)}
+    memory = declared.get("peak_memory_mib", {})
+    if trial.get("peak_memory_mib") is not None and memory.get("device", "cpu") == "cpu":
+        said["memory_device"] = f"cpu, batch {memory.get('batch_size', 1)}"
+    return said
 
 
 def _spoken(epoch: Event) -> Event:

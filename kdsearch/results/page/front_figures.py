@@ -136,8 +136,9 @@ def hypervolume_figures(searches: Sequence[Search]) -> tuple[Figure, Figure]:
 def histories_of(searches: Sequence[Search]) -> list[pd.DataFrame]:
     """The growth of each search's hypervolume, in one box of them all."""
     objectives = searches[0].objectives
-    box = reference_box(*(search.trials for search in searches), objectives=objectives)
-    return [hypervolume_history(search.trials, objectives, box) for search in searches]
+    tables = [search.trials for search in searches]
+    box = reference_box(*tables, objectives=objectives, mix_data=True)
+    return [hypervolume_history(table, objectives, box, mix_data=True) for table in tables]
 
 
 def work_of(searches: Sequence[Search]) -> tuple[str, str]:

@@ -23,11 +23,12 @@ from kdsearch.results.page.front_figures import (
 from kdsearch.results.page.importance import hole_importance
 from kdsearch.results.page.parallel import parallel_figure
 from kdsearch.results.page.picture import write_pictures
-from kdsearch.results.page.searches import Search, read_searches
+from kdsearch.results.page.searches import Search, mixtures, read_searches
 from kdsearch.results.page.style import Figure
 from kdsearch.results.page.trial_figures import curve_figure, importance_figures, rung_figure
 from kdsearch.results.page.words import amount, label
 from kdsearch.results.pareto import reference_box
+from kdsearch.results.pareto.comparable import values_of
 from kdsearch.results.tables import write_aside
 
 HERE = Path(__file__).parent
@@ -181,7 +182,8 @@ def _table_note(searches: Sequence[Search]) -> str:
 
 
 def _box_note(searches: Sequence[Search]) -> str:
-    box = reference_box(*(s.trials for s in searches), objectives=searches[0].objectives)
+    tables = [search.trials for search in searches]
+    box = reference_box(*tables, objectives=searches[0].objectives, mix_data=True)
     if box.isna().any(axis=None):
         return "No trial is complete yet: there is no volume."
     corner = ", ".join(
@@ -205,12 +207,12 @@ def _importance_note(any_bar: bool) -> str:
 
 
 def _about(searches: Sequence[Search]) -> str:
-    data = sorted({d for s in searches for d in s.trials["data_id"].dropna().unique()})
     first = min(search.trials["started_at"].min() for search in searches)
     said = f"Started {first:%Y-%m-%d %H:%M} UTC"
-    if len(data) > 1:
-        mixed = f"different data, asked for: {', '.join(data)}; accuracies cannot be compared"
-        return f'{escape(said)} · <strong class="warn">{escape(mixed)}</strong>'
+    if mixed := mixtures(searches):
+        faults = " ".join(f"{fault}, asked for; they cannot be compared." for fault in mixed)
+        return f'{escape(said)} · <strong class="warn">{escape(faults)}</strong>'
+    data = sorted({d for search in searches for d in values_of(search.trials, "data_id")})
     return escape(" · ".join([said, *(f"data {d}" for d in data)]))
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from kdsearch.errors import UserError
 from kdsearch.results.log import History, fold, read_events
 from kdsearch.results.pareto import DEFAULT_OBJECTIVES, left_out, pareto_front
+from kdsearch.results.pareto.comparable import FAULTS, marks, values_of
 from kdsearch.results.pareto.objectives import scale_of
+from kdsearch.results.records import TOLD_APART
 from kdsearch.results.store import read_epochs, read_trials
-from kdsearch.results.tables import TRIAL_COLUMNS
+from kdsearch.results.tables import LATER, TRIAL_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,13 +83,13 @@ def read_searches(folders: Sequence[Path], mix_data: bool = False) -> list[Searc
     folders : sequence of path
         Each with ``trials.parquet``; with ``epochs.parquet`` and ``log.jsonl`` where they are kept.
     mix_data : bool
-        Whether searches on different data may stand in one picture.
+        Whether searches on different data, or measured differently, may stand in one picture.
 
     Raises
     ------
     UserError
         A folder without results or given twice, a search without a row, one of a later version, or
-        searches on different data.
+        trials that cannot be compared: on different data, or measured on different devices.
     """
     places = [folder.resolve() for folder in folders]
     for place in places:
@@ -96,9 +98,24 @@ def read_searches(folders: Sequence[Path], mix_data: bool = False) -> list[Searc
     searches: list[Search] = []
     for place, name in zip(places, _names(places), strict=True):
         searches.append(_read(place, name, searches[0].objectives if searches else None))
-    if not mix_data:
-        _refuse_mixed(searches)
+    if not mix_data and (mixed := mixtures(searches)):
+        fault = f"{mixed[0]}; they cannot be compared, --mix-data draws them"
+        raise UserError("report", fault)
     return searches
+
+
+def mixtures(searches: Sequence[Search]) -> list[str]:
+    """What keeps these searches, drawn by the first one's axes, from being compared; in words."""
+    faults: list[str] = []
+    for mark in marks(name for name, *_ in (searches[0].height, *searches[0].sizes)):
+        holders: dict[str, list[str]] = {}
+        for search in searches:
+            for value in values_of(search.trials, mark):
+                holders.setdefault(value, []).append(search.name)
+        if len(holders) > 1:
+            said = "; ".join(f"{v} in {', '.join(holders[v])}" for v in sorted(holders))
+            faults.append(f"{FAULTS[mark]}: {said}")
+    return faults
 
 
 def _read(folder: Path, name: str, objectives: tuple[Objective, ...] | None) -> Search:
@@ -106,6 +123,10 @@ def _read(folder: Path, name: str, objectives: tuple[Objective, ...] | None) -> 
     history = fold(read_events(log)) if log.exists() else History()
     trials = read_trials(folder)
     trials = trials.loc[trials["purpose"] == "search"].reset_index(drop=True)
+    for mark in LATER.keys() & TOLD_APART.values():  # a table of an earlier kdsearch has none
+        said = {trial_id: trial.get(mark) for trial_id, trial in history.trials.items()}
+        if trials[mark].isna().all() and said:
+            trials[mark] = trials["trial_id"].map(said)
     if not len(trials):
         raise UserError(str(folder), "no trial has ended yet; there is nothing to report")
     epochs = read_epochs(folder) if (folder / "epochs.parquet").exists() else None
@@ -144,14 +165,3 @@ def _names(places: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [str(place) for place in places]
-
-
-def _refuse_mixed(searches: Sequence[Search]) -> None:
-    holders: dict[str, list[str]] = {}
-    for search in searches:
-        for data in sorted(search.trials["data_id"].dropna().unique()):
-            holders.setdefault(data, []).append(search.name)
-    if len(holders) > 1:
-        said = "; ".join(f"{data} in {', '.join(names)}" for data, names in holders.items())
-        fault = f"different data: {said}; accuracies cannot be compared, --mix-data draws them"
-        raise UserError("report", fault)
