@@ -26,7 +26,7 @@ MARKS = [  # objective, the column that tells its values apart, unlike values
     ("parameters", "data_id", ["d0", "d1"]),
     ("latency_ms", "latency_device", ["cpu: A, 1 thread, batch 1", "cpu: A, 1 thread, batch 8"]),
     ("peak_memory_mib", "memory_device", ["cpu, batch 1", "cuda: B, batch 1"]),
-    ("size_bytes", "size_bits", [8, 32]),
+    ("size_bytes", "size_bits", [16, 32]),
 ]
 ANALYSES: dict[str, Callable[..., Any]] = {
     "pareto_front": pareto_front,
