@@ -106,10 +106,15 @@ def finish(
         float, typer.Option(help="Also students so little less accurate than the front's.")
     ] = 0.01,
     baseline: Annotated[bool, typer.Option(help="Also each one without its teacher.")] = True,
+    unfinished: Annotated[bool, typer.Option(help="Also of a search that is not over.")] = False,
     address: Address = None,
     quiet: Annotated[bool, typer.Option(help="Print the front alone.")] = False,
 ) -> None:
-    """Train the front's students again over seeds, and print means and intervals on test."""
+    """Train the front's students again over seeds, and print means and intervals on test.
+
+    The search must be over, for test is read for its last front alone: `kdsearch run` goes on with
+    one that is not, --unfinished takes its front as it stands.
+    """
     from kdsearch.tune.finish import finish_search
 
     done = finish_search(
@@ -118,6 +123,7 @@ def finish(
         epochs=epochs,
         near=near,
         baseline=baseline,
+        unfinished=unfinished,
         address=address,
         console=console,
         quiet=quiet,

@@ -94,7 +94,15 @@ class Proposer(Protocol):
 
     Sees the space and the observations alone: no Ray, no search, no disk. A search that goes on
     after a break tells its proposer every past observation again, in the order in which they came.
+
+    Attributes
+    ----------
+    finite : bool
+        Whether it goes through a list and says by itself when there is no more: it is asked on,
+        however many of its proposals are refused.
     """
+
+    finite: bool
 
     def propose(self, trial_id: str) -> Proposal | Wait | Done:
         """The next trial."""

@@ -39,6 +39,8 @@ class EvolutionProposer:
         not at all.
     """
 
+    finite = False
+
     def __init__(
         self,
         space: SearchSpace,

@@ -47,6 +47,8 @@ class PortfolioProposer:
         Name -> proposer.
     """
 
+    finite = False
+
     def __init__(
         self,
         space: SearchSpace,

@@ -168,6 +168,8 @@ class Driver:
         event = self.running.pop(trial_id, None)
         if event is None:
             return
+        if status in ("complete", "stopped") and (fault := self.judge.fault(event)):
+            status, error, weights = "diverged", fault, None
         if weights is not None:
             keep_student(self.ground, self.store, event, weights)
         seconds += self.history.rested.get(trial_id, 0.0)

@@ -16,7 +16,7 @@ from kdsearch.proposing import make_proposer
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, find_user_code, load_config
 from kdsearch.tune.asha import Asha
-from kdsearch.tune.closing import close_search
+from kdsearch.tune.closing import close_search, search_over
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.finish import finish_front, finish_rest
 from kdsearch.tune.opening import load_same, open_search, refuse_elsewhere
@@ -134,10 +134,5 @@ def _run(workers: Workers, store: ResultStore, sources: Sequence[Source], summar
 
 
 def _finished(config: SearchConfig, store: ResultStore) -> bool:
-    history = store.history
-    done = sum(row.purpose == "search" for row in history.rows)
-    in_flight = any(t["purpose"] != "rerun" for t in history.running.values())
-    if not history.rows or in_flight or history.resting:
-        return False
-    spent = config.fixed.budget.spent(done, history.epoch_count, history.seconds)
-    return spent or history.exhausted is not None
+    repeated = any(t["purpose"] not in ("search", "rerun") for t in store.history.running.values())
+    return search_over(store, config) and not repeated

@@ -62,6 +62,8 @@ def made_ground(config: SearchConfig) -> Ground:
 class Listed:
     """Proposes widths of a list in turn, from the first one on after every start."""
 
+    finite = False
+
     def __init__(self, widths: list[int]) -> None:
         self.left = iter(widths)
         self.told: list[Observation] = []

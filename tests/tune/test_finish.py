@@ -157,3 +157,47 @@ def test_what_cannot_be_finished_is_one_line(here: tuple[Path, Workers], tmp_pat
     with pytest.raises(UserError, match="--seeds"):
         finish_search(folder, seeds=0, quiet=True)
     assert not workers.hired
+
+
+def test_a_search_that_is_not_over_is_refused_unless_asked_for(
+    here: tuple[Path, Workers],
+) -> None:
+    folder, workers = here
+    with ResultStore.open(folder) as store:
+        header = store.history.header
+        tree = {**header["config"], "budget": {"trials": 3}}
+        store.append({**header, "config": tree})  # raised: two trials of three
+    with pytest.raises(UserError, match=r"not over: 2 of 3 trials.*kdsearch run.*--unfinished"):
+        finish_search(folder, seeds=1, quiet=True)
+    assert not measured(folder) and not workers.hired
+    assert finish_search(folder, seeds=1, near=0, unfinished=True, quiet=True)
+    assert measured(folder)
+
+
+@pytest.mark.parametrize("kind", ["in flight", "at rest"])
+def test_a_trial_that_has_not_ended_keeps_a_search_open(
+    here: tuple[Path, Workers], kind: str
+) -> None:
+    folder, _ = here
+    with ResultStore.open(folder) as store:
+        store.append({**store.history.trials["00000"], "trial_id": "00002"})
+        if kind == "at rest":
+            store.append({"event": "rest", "trial_id": "00002", "epoch": 1, "seconds": 1.0})
+    with pytest.raises(UserError, match="not over"):
+        finish_search(folder, seeds=1, quiet=True)
+
+
+def test_files_of_students_near_the_front_go_with_the_last_of_them(
+    here: tuple[Path, Workers],
+) -> None:
+    folder, _ = here
+    finish_search(folder, seeds=1, near=0.999, quiet=True)
+    near = [folder / "near.parquet", folder / "near.csv"]
+    there = all(path.exists() for path in near)
+    for path in near:
+        path.touch()
+    finish_search(
+        folder, seeds=1, near=0, epochs=1, quiet=True
+    )  # of another schedule: none is near
+    assert not any(path.exists() for path in near) and (folder / "front.csv").exists()
+    assert there == (len(read_front(folder)[1]) == 1)

@@ -80,6 +80,8 @@ class N2NProposer:
         policy needs, or a policy of another encoding.
     """
 
+    finite = False
+
     def __init__(
         self,
         space: SearchSpace,

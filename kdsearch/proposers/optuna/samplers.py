@@ -44,6 +44,8 @@ class OptunaProposer:
         Observations that a new study is told.
     """
 
+    finite = False
+
     def __init__(
         self,
         space: SearchSpace,
