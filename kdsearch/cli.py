@@ -112,8 +112,7 @@ def finish(
 ) -> None:
     """Train the front's students again over seeds, and print means and intervals on test.
 
-    The search must be over, for test is read for its last front alone: `kdsearch run` goes on with
-    one that is not, --unfinished takes its front as it stands.
+    Of a search that is over: go on with `kdsearch run` first, or say --unfinished.
     """
     from kdsearch.tune.finish import finish_search
 
@@ -135,9 +134,7 @@ def finish(
 
 @app.command()
 def report(
-    results: Annotated[
-        list[Path], typer.Argument(help="Folders of searches, drawn together.", show_default=False)
-    ],
+    results: Annotated[list[Path], typer.Argument(help="Folders of searches.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option("--out", help="Where it lands; the first search's by default.")
     ] = None,

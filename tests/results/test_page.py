@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -203,50 +202,6 @@ def test_different_data_are_refused_unless_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"different data: d0 in a; d1 in b.*--mix-data"):
         page_of(a, b)
     assert "they cannot be compared" in page_of(a, b, mix_data=True)
-
-
-@pytest.mark.parametrize(
-    ("name", "mark", "unlike", "fault"),
-    [
-        ("latency_ms", "latency_device", ("cpu: A, batch 1", "cuda: B, batch 8"), "latencies of"),
-        ("peak_memory_mib", "memory_device", ("cpu, batch 1", "cpu, batch 2"), "peak memory of"),
-        ("size_bytes", "size_bits", (32, 8), "sizes at different bits: 32 in a; 8 in b"),
-    ],
-)
-def test_what_was_measured_differently_is_refused_where_it_is_an_axis(
-    tmp_path: Path, name: str, mark: str, unlike: tuple[Any, Any], fault: str
-) -> None:
-    config = {
-        "objectives": [
-            {"name": "validation_accuracy", "direction": "max"},
-            {"name": name, "direction": "min", "scale": "log"},
-        ]
-    }
-    for folder, header_of in (("axis", {"config": config}), ("none", {})):
-        a, b = (
-            search(tmp_path / folder / n, header=header_of, **{name: 4, mark: value})
-            for n, value in zip("ab", unlike, strict=True)
-        )
-        if header_of:
-            with pytest.raises(UserError, match=f"{fault}.*--mix-data"):
-                page_of(a, b)
-            assert fault in page_of(a, b, mix_data=True)
-            page_of(a)
-        else:  # no axis: nobody compares it
-            page_of(a, b)
-
-
-def test_a_table_that_does_not_say_its_bits_is_told_apart_by_its_log(tmp_path: Path) -> None:
-    sizes = [{"name": "validation_accuracy", "direction": "max"}]
-    folders = []
-    for name, bits in (("a", 8), ("b", 32)):
-        size = {"name": "size_bytes", "direction": "min", "bits": bits}
-        folder = search(tmp_path / name, header={"config": {"objectives": [*sizes, size]}})
-        path = folder / "trials.parquet"
-        pq.write_table(pq.read_table(path).drop_columns(["size_bits", "memory_device"]), path)
-        folders.append(folder)
-    with pytest.raises(UserError, match="sizes at different bits: 32 in b; 8 in a"):
-        page_of(*folders)
 
 
 def test_what_is_no_search_to_report_is_one_line(tmp_path: Path) -> None:

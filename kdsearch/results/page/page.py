@@ -18,6 +18,7 @@ from kdsearch.results.page.front_figures import (
     front_figure,
     histories_of,
     hypervolume_figures,
+    over_seeds,
     thinned,
 )
 from kdsearch.results.page.importance import hole_importance
@@ -29,6 +30,7 @@ from kdsearch.results.page.trial_figures import curve_figure, importance_figures
 from kdsearch.results.page.words import amount, label
 from kdsearch.results.pareto import reference_box
 from kdsearch.results.pareto.comparable import values_of
+from kdsearch.results.report import NOISE
 from kdsearch.results.tables import write_aside
 
 HERE = Path(__file__).parent
@@ -126,10 +128,12 @@ def _sections(searches: Sequence[Search]) -> tuple[dict[str, Figure], str]:
     curves = curve_figure(searches)
     runs = [chart("rungs", rung_figure(searches), "Trials that reached each rung")]
     runs += [chart("curves", curves, "Learning curves")] if curves else []
+    finished = tables.finished_table(searches)
     parts = [
         _section("Searches", "", tables.search_table(searches, histories)),
         _section(height[0].upper() + height[1:], _front_note(searches), _grid(fronts)),
         _section("Students of the front", _table_note(searches), tables.front_table(searches)),
+        *([_section("Test accuracy over seeds", _seeds_note(), finished)] if finished else []),
         _section(
             "Hypervolume",
             _box_note(searches),
@@ -168,6 +172,10 @@ def _front_note(searches: Sequence[Search]) -> str:
     said += "the two axes. Click a point to copy its trial id."
     if missing := sum(search.left_out for search in searches):
         said += f" Left out, for they lack an objective: {missing} complete trials."
+    if lost := sum(len(search.unscaled) for search in searches):
+        said += f" Not shown, for a log scale has no place for 0 and less: {lost} trials."
+    if any(len(over_seeds(search)) for search in searches):
+        said += " Bars: the mean over seeds and its 95 % interval."
     if thinned(searches):
         said += (
             f" Behind the front a sample of at most {MOST_POINTS:,} trials of each kind is drawn."
@@ -179,6 +187,10 @@ def _table_note(searches: Sequence[Search]) -> str:
     said = "The knee lies farthest before the line between the ends of its front."
     tested = any(search.tests for search in searches)
     return said + (" Test accuracy is read once, at the end." if tested else "")
+
+
+def _seeds_note() -> str:
+    return f"Students trained again, with their teacher and on labels alone. {NOISE}."
 
 
 def _box_note(searches: Sequence[Search]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdsearch.errors import UserError
+from kdsearch.results.finished import finished_near, with_repeats
 from kdsearch.results.log import History, fold, read_events
 from kdsearch.results.pareto import DEFAULT_OBJECTIVES, left_out, pareto_front
 from kdsearch.results.pareto.comparable import FAULTS, marks, values_of
@@ -43,6 +44,10 @@ class Search:
         The search file; empty where no log was kept.
     tests : dict of str to float
         Test accuracy by trial, where it has been read.
+    unscaled : frozenset of str
+        Trials with a value that has no place on a log scale: it is null here.
+    finished : list of DataFrame
+        The front, and students near it, with what repeats over seeds say of them; none without.
     """
 
     name: str
@@ -52,6 +57,8 @@ class Search:
     objectives: tuple[Objective, ...]
     config: dict[str, Any] = field(default_factory=dict)
     tests: dict[str, float] = field(default_factory=dict)
+    unscaled: frozenset[str] = frozenset()
+    finished: list[pd.DataFrame] = field(default_factory=list)
 
     @cached_property
     def front(self) -> pd.DataFrame:
@@ -61,7 +68,8 @@ class Search:
     @cached_property
     def left_out(self) -> int:
         """Complete trials that lack an objective."""
-        return len(left_out(self.trials, self.objectives))
+        rows = left_out(self.trials, self.objectives)
+        return int((~rows["trial_id"].isin(self.unscaled)).sum())
 
     @property
     def height(self) -> Objective:
@@ -147,7 +155,21 @@ def _read(folder: Path, name: str, objectives: tuple[Objective, ...] | None) -> 
         if objective not in trials:
             fault = f"{objective}, an objective of the first search, is no column here"
             raise UserError(str(folder), f"{fault}; give searches with equal objectives")
-    return search
+    search = _on_scale(search)
+    students = (with_repeats(search.front, history), finished_near(trials, search.front, history))
+    again = [rows for rows in students if len(rows) and "finish_seeds" in rows]
+    return replace(search, finished=again)
+
+
+def _on_scale(search: Search) -> Search:
+    """Without the values that a log scale has no place for: 0 and less."""
+    trials, lost = search.trials, set[str]()
+    for name, _, scale in (search.height, *search.sizes):
+        nowhere = trials[name] <= 0
+        if scale == "log" and nowhere.any():
+            lost |= set(trials.loc[nowhere, "trial_id"])
+            trials = trials.assign(**{name: trials[name].mask(nowhere).astype("float64")})
+    return replace(search, trials=trials, unscaled=frozenset(lost))
 
 
 def _declared(config: dict[str, Any]) -> tuple[Objective, ...]:
