@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kdsearch.bounds import numbers_of
 from kdsearch.objectives import OBJECTIVES, violations
 from kdsearch.proposers import Observation
 from kdsearch.results.log import Event, History
@@ -43,7 +44,7 @@ def observation(
 ) -> Observation:
     """What a proposer is told of a trial that ended."""
     trial = history.trials[trial_id]
-    bounds = history.header.get("config", {}).get("constraints") or {}
+    bounds = numbers_of(history.header.get("config", {}).get("constraints") or {})
     reached = tuple(
         (epoch["epoch"], objective_values(objectives, trial, epoch))
         for epoch in history.epochs.get(trial_id, ())
