@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from kdsearch.space import Assignment
 
-Fate = Literal["complete", "stopped", "diverged", "failed", "infeasible", "repeated"]
+Fate = Literal["complete", "stopped", "diverged", "failed", "infeasible", "repeated", "resting"]
 # What a model is told of a trial that the scheduler stopped. pruned: that it is worse than any that
 # was finished, and no value. constraint: its values so far, behind all that was finished. complete:
 # its values so far, as if it had been finished. omitted: nothing.
@@ -54,7 +54,9 @@ class Observation:
     assignment : dict
     fate : str
         A status of ``trials.parquet``; or ``infeasible`` (a constraint, or a network that cannot
-        be built) and ``repeated`` (an architecture seen before), which cost no epoch.
+        be built) and ``repeated`` (an architecture seen before), which cost no epoch; or
+        ``resting`` (it waits at a rung, and may go on): to be taken for a stopped one until the
+        trial is told of again, which replaces it.
     values : tuple of float or None
         The objectives at the last epoch, in the order and direction of the config; None where no
         epoch ended.

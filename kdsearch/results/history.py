@@ -35,6 +35,9 @@ class History:
         Trial events of those that wait at a rung.
     rested : dict of str to float
         Seconds that trials without an end were trained before they last rested.
+    heard : dict of str to (str, int or None)
+        Trials of the search itself that rested or ended, in the order of the last time: ``resting``
+        and the epoch, or the status and none.
     started : int
         Trials of the search itself that were ever started.
     reported : int
@@ -60,6 +63,7 @@ class History:
     running: dict[str, Event] = field(default_factory=dict)
     resting: dict[str, Event] = field(default_factory=dict)
     rested: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     started: int = 0
     reported: int = 0
     tests: dict[str, float] = field(default_factory=dict)
@@ -104,6 +108,10 @@ class History:
     def _move(self, kind: str, event: Event) -> None:
         """A trial goes to rest, or on, or ends."""
         trial_id = event["trial_id"]
+        if kind != "resume" and self.trials[trial_id]["purpose"] == "search":
+            rests = kind == "rest"
+            self.heard.pop(trial_id, None)
+            self.heard[trial_id] = ("resting", event["epoch"]) if rests else (event["status"], None)
         if kind == "rest":
             self.resting[trial_id] = self.running.pop(trial_id)
             self.rested[trial_id] = self.rested.get(trial_id, 0.0) + event["seconds"]

@@ -16,7 +16,7 @@ from kdsearch.tune.gate import Ground, keys_of, now
 from kdsearch.tune.judge import Judge
 from kdsearch.tune.keeping import Front, drop_dominated, keep_student
 from kdsearch.tune.launch import Launch
-from kdsearch.tune.observe import observation
+from kdsearch.tune.observe import last_word
 from kdsearch.tune.resting import States
 from kdsearch.tune.scheduler import Decision, Scheduler
 from kdsearch.tune.spending import Spending
@@ -62,13 +62,12 @@ class Driver:
             event for event in self.history.running.values() if event["purpose"] not in others
         )
         trials = self.history.trials
-        searched = [t for t in trials.values() if t["purpose"] == "search"]
+        searched = (t for t in trials.values() if t["purpose"] == "search")
         self._seen = {key for t in searched for key in keys_of(t)}
         self._last_id = max(map(int, trials), default=-1)
         self.states.sweep(self.history.resting)
-        if proposer is not None:
-            for row in self.history.rows:
-                self._tell(proposer, row.trial_id, row.status)
+        for trial_id in self.history.heard:
+            self._tell(trial_id)
 
     # What runs next
 
@@ -144,6 +143,7 @@ class Driver:
         epoch = len(self.history.epochs[trial_id])
         rest = {"event": "rest", "trial_id": trial_id, "epoch": epoch, "seconds": seconds}
         self.store.append({**rest, "at": now()}, self.spending.pause())
+        self._tell(trial_id)
 
     def refuse(self, trial_id: str, why: str) -> None:
         """A worker could not read the state of a trial: it starts again from its first epoch."""
@@ -190,8 +190,7 @@ class Driver:
         self.states.drop(trial_id)
         if weights is not None:
             drop_dominated(self.store, self.front.follow(self.history.rows))
-        if self.proposer is not None:
-            self._tell(self.proposer, trial_id, status)
+        self._tell(trial_id)
 
     def pause(self) -> None:
         """Record the wall time since it was last recorded: a kill forgets no more than that."""
@@ -245,7 +244,7 @@ class Driver:
             self.end(trial_id, "stopped")
         self.states.sweep(())
 
-    def _tell(self, proposer: Proposer, trial_id: str, status: str) -> None:
-        """Tell the proposer what became of one of the search's own trials."""
-        if self.history.trials[trial_id]["purpose"] == "search":
-            proposer.observe(observation(self.history, trial_id, status, self.objectives))
+    def _tell(self, trial_id: str) -> None:
+        """Tell the proposer of one of the search's own trials: its end, or its rest at a rung."""
+        if self.proposer is not None and trial_id in self.history.heard:
+            self.proposer.observe(last_word(self.history, trial_id, self.objectives))
