@@ -184,13 +184,13 @@ class Fixed(Plain):
         place = {} if where is None else {"device": where.device, "batch_size": where.batch_size}
         return declared.get(name) or ObjectiveConfig(name=name, direction=direction, **place)
 
-    def nowhere(self) -> str | None:
+    def nowhere(self) -> Constrained | None:
         """A bound on what is measured of which nothing says on what device; None: there is none."""
-        bound = [name for name in MEASURED if name in self.constraints]
+        bound = [n for n in self.constraints if OBJECTIVES[n].source == "measured"]
         return next((name for name in bound if self._place_of(name) is None), None)
 
     def _place_of(self, name: str) -> ObjectiveConfig | Bound | None:
-        bound = self.constraints.get(name)
+        bound = next((b for n, b in self.constraints.items() if n == name), None)
         measured = [o for o in self.objectives if o.name in MEASURED]
         same = [o for o in measured if o.name == name]
         return next(iter([*same, *([bound] if isinstance(bound, Bound) else []), *measured]), None)

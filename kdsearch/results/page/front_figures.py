@@ -105,8 +105,8 @@ def over_seeds(search: Search) -> pd.DataFrame:
     import pandas as pd
 
     frames = search.finished if search.height[0] == "validation_accuracy" else []
-    rows = pd.concat(frames, ignore_index=True) if frames else search.trials[:0]
-    return rows.loc[rows["validation_interval"].notna()] if len(rows) else rows
+    rows = pd.concat(frames, ignore_index=True) if frames else search.trials.head(0)
+    return rows.dropna(subset=["validation_interval"]) if len(rows) else rows
 
 
 def _bars(search: Search, size: str, number: int) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -69,7 +70,7 @@ class Search:
     def left_out(self) -> int:
         """Complete trials that lack an objective."""
         rows = left_out(self.trials, self.objectives)
-        return int((~rows["trial_id"].isin(self.unscaled)).sum())
+        return len(set(rows["trial_id"]) - self.unscaled)
 
     @property
     def height(self) -> Objective:
@@ -165,7 +166,7 @@ def _on_scale(search: Search) -> Search:
     """Without the values that a log scale has no place for: 0 and less."""
     trials, lost = search.trials, set[str]()
     for name, _, scale in (search.height, *search.sizes):
-        nowhere = trials[name] <= 0
+        nowhere = trials[name].to_numpy(dtype=float, na_value=math.nan) <= 0
         if scale == "log" and nowhere.any():
             lost |= set(trials.loc[nowhere, "trial_id"])
             trials = trials.assign(**{name: trials[name].mask(nowhere).astype("float64")})
