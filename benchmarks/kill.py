@@ -25,6 +25,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,8 @@ class Run:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(OSError):  # it is gone already
         os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
 
 
 def main() -> int:

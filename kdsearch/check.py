@@ -154,6 +154,16 @@ def _check_devices(fixed: Fixed) -> None:
         if fault is not None:
             place = f"objectives[{number}].device"
             raise UserError(place, f"{objective.device!r} is not there: {fault}")
+    if (name := fixed.nowhere()) is not None:
+        fault = "nothing says on which device it is measured; write {most: "
+        fault += (
+            f"{fixed.constraints[name]:g}, device: cpu, batch_size: 1}}, or make it an objective"
+        )
+        raise UserError(f"constraints.{name}", fault)
+    for objective in fixed.measured:  # of bounds alone
+        if (fault := missing(objective.device)) is not None:
+            place = f"constraints.{objective.name}.device"
+            raise UserError(place, f"{objective.device!r} is not there: {fault}")
 
 
 def _outline(plan: Plan, base: Path) -> Description:

@@ -106,10 +106,14 @@ def finish(
         float, typer.Option(help="Also students so little less accurate than the front's.")
     ] = 0.01,
     baseline: Annotated[bool, typer.Option(help="Also each one without its teacher.")] = True,
+    unfinished: Annotated[bool, typer.Option(help="Also of a search that is not over.")] = False,
     address: Address = None,
     quiet: Annotated[bool, typer.Option(help="Print the front alone.")] = False,
 ) -> None:
-    """Train the front's students again over seeds, and print means and intervals on test."""
+    """Train the front's students again over seeds, and print means and intervals on test.
+
+    Of a search that is over: go on with `kdsearch run` first, or say --unfinished.
+    """
     from kdsearch.tune.finish import finish_search
 
     done = finish_search(
@@ -118,6 +122,7 @@ def finish(
         epochs=epochs,
         near=near,
         baseline=baseline,
+        unfinished=unfinished,
         address=address,
         console=console,
         quiet=quiet,
@@ -129,9 +134,7 @@ def finish(
 
 @app.command()
 def report(
-    results: Annotated[
-        list[Path], typer.Argument(help="Folders of searches, drawn together.", show_default=False)
-    ],
+    results: Annotated[list[Path], typer.Argument(help="Folders of searches.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option("--out", help="Where it lands; the first search's by default.")
     ] = None,

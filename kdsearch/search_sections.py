@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from kdsearch.bounds import DEVICE, Bound, BoundNumber
 from kdsearch.config import Name, NonNegative, Plain, Positive, PositiveFloat, Seed
 from kdsearch.objectives import MEASURED, OBJECTIVES, Direction
 from kdsearch.validation import nearest
@@ -53,7 +54,7 @@ class ObjectiveConfig(Plain):
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", device):
+        if not re.match(DEVICE, device):
             raise ValueError("no device; write cpu, cuda or cuda:0")
         return device
 
@@ -133,7 +134,7 @@ class Fixed(Plain):
 
     search: Name
     objectives: list[ObjectiveConfig] = Field(default=DEFAULT_OBJECTIVES, min_length=1)
-    constraints: dict[Constrained, PositiveFloat] = Field(default={})
+    constraints: dict[Constrained, BoundNumber] = Field(default={})
     proposer: ProposerConfig = ProposerConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     budget: BudgetConfig
@@ -148,6 +149,22 @@ class Fixed(Plain):
             raise ValueError(f"{twice[0]} stands twice; keep one")
         return objectives
 
+    @field_validator("constraints")
+    @classmethod
+    def _placed(cls, bounds: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        declared = {o.name: o for o in info.data.get("objectives", ())}
+        for name, bound in bounds.items():
+            if not isinstance(bound, Bound):
+                continue
+            if name not in MEASURED:
+                raise ValueError(f"{name} is measured on no device; write the number alone")
+            if name in declared and (declared[name].device, declared[name].batch_size) != (
+                bound.device,
+                bound.batch_size,
+            ):
+                raise ValueError(f"{name} is an objective, measured elsewhere; write the number")
+        return bounds
+
     @field_validator("budget")
     @classmethod
     def _ends(cls, budget: BudgetConfig) -> BudgetConfig:
@@ -158,11 +175,25 @@ class Fixed(Plain):
     def objective(self, name: str) -> ObjectiveConfig:
         """The objective of that name; where there is none, one that says nothing but its name.
 
-        A bound is of the same number as the objective: at its bits, on its device.
+        A bound is of the same number as the objective: at its bits, on its device. Where it is no
+        objective, it is measured where the bound says, or where what else is measured is.
         """
         declared = {objective.name: objective for objective in self.objectives}
         direction = OBJECTIVES[name].direction
-        return declared.get(name) or ObjectiveConfig(name=name, direction=direction)
+        where = self._place_of(name) if name in MEASURED else None
+        place = {} if where is None else {"device": where.device, "batch_size": where.batch_size}
+        return declared.get(name) or ObjectiveConfig(name=name, direction=direction, **place)
+
+    def nowhere(self) -> Constrained | None:
+        """A bound on what is measured of which nothing says on what device; None: there is none."""
+        bound = [n for n in self.constraints if OBJECTIVES[n].source == "measured"]
+        return next((name for name in bound if self._place_of(name) is None), None)
+
+    def _place_of(self, name: str) -> ObjectiveConfig | Bound | None:
+        bound = next((b for n, b in self.constraints.items() if n == name), None)
+        measured = [o for o in self.objectives if o.name in MEASURED]
+        same = [o for o in measured if o.name == name]
+        return next(iter([*same, *([bound] if isinstance(bound, Bound) else []), *measured]), None)
 
     @property
     def bits(self) -> int:

@@ -75,7 +75,32 @@ def test_what_is_measured_is_left_to_the_search_and_said() -> None:
     lines = summary_lines(config, check_search(config))
     said = [line for line in lines if line.startswith("measured before each trial: ")]
     assert [line.split()[4] for line in said] == ["latency_ms", "peak_memory_mib"]
-    assert said[0].endswith("1 thread, batch 3") and said[1].endswith("1 thread, batch 1")
+    assert said[0].endswith("1 thread, batch 3") and said[1].endswith("1 thread, batch 3")
+
+
+def test_a_bound_alone_says_where_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = fault(tree(constraints={"latency_ms": 5}))
+    assert (
+        line.startswith("constraints.latency_ms: nothing says on which device") and "most" in line
+    )
+    placed = {"most": 1e-9, "device": "cpu", "batch_size": 8}
+    config = load_config(tree(constraints={"latency_ms": placed}))
+    lines = summary_lines(config, check_search(config))
+    assert any("latency_ms" in x and x.endswith("batch 8") for x in lines)
+    assert config.fixed.constraints == {"latency_ms": 1e-9}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    line = fault(tree(constraints={"latency_ms": {**placed, "device": "cuda"}}))
+    assert line.startswith("constraints.latency_ms.device: 'cuda' is not there")
+    latency = {"name": "latency_ms", "direction": "min", "batch_size": 2}
+    for faulty in (
+        {"constraints": {"latency_ms": {"most": 5}}},
+        {"constraints": {"latency_ms": {"device": "cpu"}}},
+        {"constraints": {"latency_ms": {**placed, "device": "gpu"}}},
+        {"constraints": {"latency_ms": {**placed, "most": 0}}},
+        {"constraints": {"parameters": placed}},
+        {"constraints": {"latency_ms": placed}, "objectives": [latency]},
+    ):
+        assert fault(tree(**faulty)).startswith("constraints")
 
 
 def test_a_device_that_is_not_there_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

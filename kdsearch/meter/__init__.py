@@ -13,6 +13,8 @@ from typing import Any
 
 from kdsearch.architecture import Architecture
 from kdsearch.errors import UserError
+from kdsearch.meter.device import reading_place
+from kdsearch.results.records import TOLD_APART
 from kdsearch.search_sections import ObjectiveConfig
 
 THREADS = 1  # of a measured forward: the least noise where the other cores train
@@ -30,11 +32,14 @@ class Reading:
         The device's name and the batch: ``cpu: AMD EPYC 9654, 1 thread, batch 1``.
     peak_memory_mib : float or None
         Of one forward; see `kdsearch.meter.memory`.
+    memory_device : str or None
+        The same for the memory; on a CPU, where it is counted, without a name: ``cpu, batch 1``.
     """
 
     latency_ms: float | None = None
     latency_device: str | None = None
     peak_memory_mib: float | None = None
+    memory_device: str | None = None
 
 
 class Meter:
@@ -48,7 +53,8 @@ class Meter:
     asked : sequence of ObjectiveConfig
         What is to be measured, and where; nothing: every reading is empty, and no process starts.
     known : iterable of mapping
-        Trial events of the log: what they hold is not measured again.
+        Trial events of the log: what they hold is not measured again where it was measured on the
+        same device, by as many threads, with the same batch.
     """
 
     def __init__(
@@ -57,10 +63,12 @@ class Meter:
         self.asked = [{"name": o.name, "device": o.device, "batch": o.batch_size} for o in asked]
         self._process: subprocess.Popen[str] | None = None
         self._known: dict[str, Reading | UserError] = {}
+        self._places: dict[str, str] | None = None
+        self._before: list[tuple[str, Reading]] = []  # to be reused, if it was read here
         for event in known:
             if self.asked and all(event.get(ask["name"]) is not None for ask in self.asked):
                 read = {field.name: event.get(field.name) for field in fields(Reading)}
-                self._known[event["architecture_key"]] = Reading(**read)
+                self._before.append((event["architecture_key"], Reading(**read)))
 
     def __enter__(self) -> Meter:
         return self
@@ -78,6 +86,7 @@ class Meter:
         """
         if not self.asked:
             return Reading()
+        self._reuse()
         key = architecture.key
         if key not in self._known:
             self._known[key] = self._measured(architecture)
@@ -85,6 +94,29 @@ class Meter:
         if isinstance(found, UserError):
             raise found
         return found
+
+    def places(self) -> dict[str, str]:
+        """Where a reading would be taken now: by the column of a `Reading` that says it.
+
+        Raises
+        ------
+        UserError
+            A device that cannot be used.
+        """
+        if self._places is None:
+            if all(ask["device"] == "cpu" for ask in self.asked):
+                told = {
+                    a["name"]: reading_place(a["name"], a["device"], a["batch"], THREADS)
+                    for a in self.asked
+                }
+            else:  # asked of the process: a GPU's name would cost this one a share of the GPU
+                if self._process is None:
+                    self._start()
+                told = self._exchange({"places": self.asked})
+                if "fault" in told:
+                    raise UserError("objectives", f"nothing can be measured: {told['fault']}")
+            self._places = {TOLD_APART[name]: place for name, place in told.items()}
+        return self._places
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -95,6 +127,13 @@ class Meter:
             for pipe in (process.stdin, process.stdout):
                 with suppress(OSError):
                     pipe.close()  # type: ignore[union-attr]
+
+    def _reuse(self) -> None:
+        before, self._before = self._before, []
+        here = self.places() if before else {}
+        for key, read in before:
+            if all(getattr(read, column) == place for column, place in here.items()):
+                self._known[key] = read
 
     def _measured(self, architecture: Architecture) -> Reading | UserError:
         if self._process is None:

@@ -13,9 +13,10 @@ import torch
 
 from kdsearch.architecture import Architecture
 from kdsearch.meter import THREADS
-from kdsearch.meter.device import device_name
+from kdsearch.meter.device import reading_place
 from kdsearch.meter.latency import latency_ms
 from kdsearch.meter.memory import peak_memory_mib
+from kdsearch.results.records import TOLD_APART
 from kdsearch.students import build_student
 
 
@@ -41,6 +42,9 @@ def main() -> None:
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     for device in request.get("devices", ()):
         torch.zeros(1, device=device)  # so that a device that fails does it before any student
+    if "places" in request:
+        asks = request["places"]
+        return {a["name"]: reading_place(a["name"], a["device"], a["batch"], THREADS) for a in asks}
     if "architecture" not in request:
         return {}
     architecture = Architecture.from_json(request["architecture"])
@@ -48,9 +52,10 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     for ask in request["asked"]:
         device, batch = torch.device(ask["device"]), ask["batch"]
         student = build_student(architecture, seed=0, device=device)
+        place = reading_place(ask["name"], ask["device"], batch, THREADS)
+        answer[TOLD_APART[ask["name"]]] = place
         if ask["name"] == "latency_ms":
             answer["latency_ms"] = latency_ms(student, architecture.input, batch, device)
-            answer["latency_device"] = f"{device_name(ask['device'], THREADS)}, batch {batch}"
         else:
             peak = peak_memory_mib(student, architecture.input, batch, device)
             answer["peak_memory_mib"] = peak

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from kdsearch.space import Assignment
 
-Fate = Literal["complete", "stopped", "diverged", "failed", "infeasible", "repeated"]
+Fate = Literal["complete", "stopped", "diverged", "failed", "infeasible", "repeated", "resting"]
 # What a model is told of a trial that the scheduler stopped. pruned: that it is worse than any that
 # was finished, and no value. constraint: its values so far, behind all that was finished. complete:
 # its values so far, as if it had been finished. omitted: nothing.
@@ -54,7 +54,9 @@ class Observation:
     assignment : dict
     fate : str
         A status of ``trials.parquet``; or ``infeasible`` (a constraint, or a network that cannot
-        be built) and ``repeated`` (an architecture seen before), which cost no epoch.
+        be built) and ``repeated`` (an architecture seen before), which cost no epoch; or
+        ``resting`` (it waits at a rung, and may go on): to be taken for a stopped one until the
+        trial is told of again, which replaces it.
     values : tuple of float or None
         The objectives at the last epoch, in the order and direction of the config; None where no
         epoch ended.
@@ -94,7 +96,15 @@ class Proposer(Protocol):
 
     Sees the space and the observations alone: no Ray, no search, no disk. A search that goes on
     after a break tells its proposer every past observation again, in the order in which they came.
+
+    Attributes
+    ----------
+    finite : bool
+        Whether it goes through a list and says by itself when there is no more: it is asked on,
+        however many of its proposals are refused.
     """
+
+    finite: bool
 
     def propose(self, trial_id: str) -> Proposal | Wait | Done:
         """The next trial."""

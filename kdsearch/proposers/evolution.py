@@ -39,6 +39,8 @@ class EvolutionProposer:
         not at all.
     """
 
+    finite = False
+
     def __init__(
         self,
         space: SearchSpace,
@@ -52,6 +54,7 @@ class EvolutionProposer:
         self.population: deque[Observation] = deque(maxlen=POPULATION)
         self._told = 0
         self._ran = 0
+        self._resting: set[str] = set()
         self._refused = 0  # since a trial was last told
 
     def propose(self, trial_id: str) -> Proposal:
@@ -79,13 +82,20 @@ class EvolutionProposer:
             self._refused += 1
             return
         self._refused = 0
-        self._ran += 1
+        if observation.trial_id in self._resting:  # what was known of it makes room
+            self._resting.remove(observation.trial_id)
+            living = [o for o in self.population if o.trial_id != observation.trial_id]
+            self.population = deque(living, maxlen=POPULATION)
+        else:
+            self._ran += 1
+        if observation.fate == "resting":
+            self._resting.add(observation.trial_id)
         if self._enters(observation):
             self.population.append(replace(observation, history=observation.history[-1:]))
 
     def _enters(self, observation: Observation) -> bool:
         wanted = observation.fate == "complete" or (
-            observation.fate == "stopped" and self.stopped != "omitted"
+            observation.fate in ("stopped", "resting") and self.stopped != "omitted"
         )
         return wanted and lowered(self.objectives, observation) is not None
 

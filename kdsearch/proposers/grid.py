@@ -29,7 +29,7 @@ class GridProposer:
         A hole with endlessly many values.
     """
 
-    finite = True  # asked until it is done, however many of its proposals are refused
+    finite = True
 
     def __init__(
         self, space: SearchSpace, objectives: Sequence[ObjectiveConfig], seed: int = 0

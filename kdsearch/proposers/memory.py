@@ -43,6 +43,10 @@ class Memory:
         if len(self._known) > 2 * self.bound:
             self._known = self.kept()
 
+    def forget(self, trial_id: str) -> None:
+        """Drop what is remembered of a trial: there is news of it."""
+        self._known = [known for known in self._known if known.trial_id != trial_id]
+
     def kept(self) -> list[Observation]:
         """At most `bound` observations, in the order in which they came."""
         ran = [i for i, o in enumerate(self._known) if o.fate != "infeasible"]

@@ -47,6 +47,8 @@ class PortfolioProposer:
         Name -> proposer.
     """
 
+    finite = False
+
     def __init__(
         self,
         space: SearchSpace,
@@ -83,11 +85,13 @@ class PortfolioProposer:
     def observe(self, observation: Observation) -> None:
         """Tell every member, and credit the one whose idea it was."""
         self._told += 1
-        asked = self._asked.pop(observation.trial_id, None)
+        asked = self._asked.get(observation.trial_id)
+        if observation.fate != "resting":
+            self._asked.pop(observation.trial_id, None)
         told = replace(observation, proposer=observation.proposer or asked)
         for member in self.members.values():
             member.observe(told)
-        if told.fate not in ("infeasible", "repeated"):
+        if told.fate not in ("infeasible", "repeated", "resting"):
             self._count(told)
 
     def _order(self, rng: random.Random) -> list[str]:

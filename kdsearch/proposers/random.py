@@ -21,6 +21,8 @@ class RandomProposer:
     seed : int
     """
 
+    finite = False
+
     def __init__(
         self, space: SearchSpace, objectives: Sequence[ObjectiveConfig], seed: int = 0
     ) -> None:

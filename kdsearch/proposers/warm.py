@@ -27,6 +27,8 @@ class WarmProposer:
         So many of them may run; those that are refused, and cost nothing, do not count.
     """
 
+    finite = False
+
     def __init__(
         self, inner: Proposer, told: Iterable[Observation], queue: Iterable[Assignment], most: int
     ) -> None:

@@ -8,7 +8,8 @@ every repeat. Intervals are over seeds, on this test split; they know nothing of
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 NEAR = 0.01  # of accuracy
 ACCURACIES = ("validation_accuracy", "validation_loss")
 FINISH_COLUMNS = {
-    "finish_seeds": "int64", "finish_epochs": "int64", "validation_mean": "float64",
-    "validation_interval": "float64", "test_mean": "float64", "test_interval": "float64",
-    "baseline_seeds": "int64", "baseline_test_mean": "float64", "baseline_test_interval": "float64",
-    "gain": "float64", "gain_interval": "float64", "tied_with": "string", "kept_as": "string",
+    "finish_seeds": "int64", "finish_failed": "int64", "finish_epochs": "int64",
+    "validation_mean": "float64", "validation_interval": "float64", "test_mean": "float64",
+    "test_interval": "float64", "baseline_seeds": "int64", "baseline_failed": "int64",
+    "baseline_test_mean": "float64", "baseline_test_interval": "float64", "gain": "float64",
+    "gain_interval": "float64", "tied_with": "string", "kept_as": "string",
 }  # fmt: skip
 
 
@@ -69,14 +71,27 @@ def repeats(history: History) -> dict[tuple[str, str], dict[int, TrialRow]]:
     Those of the schedule that `kdsearch finish` was last asked for: means over different numbers of
     epochs would be means of nothing.
     """
-    asked = history.finish.get("epochs")
     found: dict[tuple[str, str], dict[int, TrialRow]] = {}
-    for row in history.rows:
-        if row.purpose not in ("finish", "baseline") or row.status != "complete":
-            continue
-        if history.trials[row.trial_id].get("finish_epochs") == asked:
+    for row in _ended(history):
+        if row.status == "complete":
             found.setdefault((str(row.parent_id), row.purpose), {})[row.seed] = row
     return found
+
+
+def failures(history: History) -> Counter[tuple[str, str]]:
+    """How many seeds of a student and purpose came to no end: failed or diverged, and still so."""
+    complete = {(k, seed) for k, rows in repeats(history).items() for seed in rows}
+    tried = {((str(row.parent_id), row.purpose), row.seed) for row in _ended(history)}
+    return Counter(key for key, _ in tried - complete)
+
+
+def _ended(history: History) -> Iterator[TrialRow]:
+    """Repeats of the schedule that `kdsearch finish` was last asked for."""
+    asked = history.finish.get("epochs")
+    for row in history.rows:
+        repeated = row.purpose in ("finish", "baseline")
+        if repeated and history.trials[row.trial_id].get("finish_epochs") == asked:
+            yield row
 
 
 def best_repeat(rows: dict[int, TrialRow]) -> TrialRow:
@@ -96,13 +111,20 @@ def with_repeats(
     against : sequence of str, optional
         Ids of the students with which `tied_with` compares; those of `rows` by default.
     """
-    found = repeats(history)
-    if not found:
+    found, failed = repeats(history), failures(history)
+    if not (found or failed):
         return rows
     names = list(rows["trial_id"])
     tests = {key: _tests(repeat, history) for key, repeat in found.items()}
     ties = {name: _ties(name, names if against is None else against, tests) for name in names}
-    lines = [{**_line(name, found, tests), "tied_with": ties[name]} for name in names]
+    lines = [
+        {
+            **_line(name, found, tests),
+            **{f"{purpose}_failed": failed[name, purpose] for purpose in ("finish", "baseline")},
+            "tied_with": ties[name],
+        }
+        for name in names
+    ]
     dtypes = {"int64": "Int64", "string": "string", "float64": "float64"}
     columns = {
         name: [line.get(name) for line in lines] for name in FINISH_COLUMNS

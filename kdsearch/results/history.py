@@ -35,6 +35,9 @@ class History:
         Trial events of those that wait at a rung.
     rested : dict of str to float
         Seconds that trials without an end were trained before they last rested.
+    heard : dict of str to (str, int or None)
+        Trials of the search itself that rested or ended, in the order of the last time: ``resting``
+        and the epoch, or the status and none.
     started : int
         Trials of the search itself that were ever started.
     reported : int
@@ -60,6 +63,7 @@ class History:
     running: dict[str, Event] = field(default_factory=dict)
     resting: dict[str, Event] = field(default_factory=dict)
     rested: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     started: int = 0
     reported: int = 0
     tests: dict[str, float] = field(default_factory=dict)
@@ -89,8 +93,14 @@ class History:
         elif kind == "exhausted":
             self.exhausted = event["why"]
 
+    def spell(self, trial_id: str) -> float:
+        """Seconds of the epochs of a trial since it last rested."""
+        total = sum(epoch["seconds"] for epoch in self.epochs[trial_id])
+        return max(0.0, total - self.rested.get(trial_id, 0.0))
+
     def _start(self, event: Event) -> None:
         """A trial begins; what an earlier run of it came to is void."""
+        event = {**_said_by(self.header.get("config", {}), event), **event}
         trial_id = event["trial_id"]
         if event["purpose"] == "search":
             self.started += trial_id not in self.trials
@@ -103,6 +113,10 @@ class History:
     def _move(self, kind: str, event: Event) -> None:
         """A trial goes to rest, or on, or ends."""
         trial_id = event["trial_id"]
+        if kind != "resume" and self.trials[trial_id]["purpose"] == "search":
+            rests = kind == "rest"
+            self.heard.pop(trial_id, None)
+            self.heard[trial_id] = ("resting", event["epoch"]) if rests else (event["status"], None)
         if kind == "rest":
             self.resting[trial_id] = self.running.pop(trial_id)
             self.rested[trial_id] = self.rested.get(trial_id, 0.0) + event["seconds"]
@@ -163,12 +177,24 @@ def _row(history: History, trial: Event, end: Event) -> TrialRow:
         latency_ms=trial.get("latency_ms"),
         latency_device=trial.get("latency_device"),
         peak_memory_mib=trial.get("peak_memory_mib"),
+        size_bits=trial.get("size_bits"),
+        memory_device=trial.get("memory_device"),
         seconds=end["seconds"],
         gpu_seconds=end["gpu_seconds"],
         error=end["error"],
         holes=trial["assignment"],
         measures=epochs[-1]["measures"] if epochs else {},
     )
+
+
+def _said_by(config: Event, trial: Event) -> Event:
+    """What a trial event of an earlier kdsearch lacks, and the search file says."""
+    declared = {o["name"]: o for o in config.get("objectives") or ()}
+    said: Event = {"size_bits": declared.get("size_bytes", {}).get("bits", 32)}
+    memory = declared.get("peak_memory_mib", {})
+    if trial.get("peak_memory_mib") is not None and memory.get("device", "cpu") == "cpu":
+        said["memory_device"] = f"cpu, batch {memory.get('batch_size', 1)}"
+    return said
 
 
 def _spoken(epoch: Event) -> Event:

@@ -9,6 +9,12 @@ Status = Literal["complete", "stopped", "diverged", "failed"]
 Purpose = Literal["search", "baseline", "finish", "rerun"]
 
 SCHEMA_VERSION = 1
+# Columns that say what another one's values were taken at: unlike ones cannot be compared.
+TOLD_APART = {
+    "latency_ms": "latency_device",
+    "peak_memory_mib": "memory_device",
+    "size_bytes": "size_bits",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,10 @@ class EpochReport:
 class TrialRow:
     """A finished trial: one row of ``trials.parquet``.
 
-    `size_bytes` is at the objective's bits, 32 where the search says none. `latency_ms` and
-    `peak_memory_mib` are of one forward, measured before the trial on the device that the search
-    names, and None where it asks for neither; the memory that the training took on a GPU stands in
+    `size_bytes` is at the objective's bits (`size_bits`), 32 where the search says none.
+    `latency_ms` and `peak_memory_mib` are of one forward, measured before the trial on the device
+    that the search names (`latency_device`, `memory_device`: its name, and the batch), and None
+    where it asks for neither; the memory that the training took on a GPU stands in
     the log, in the trial's ``end``. Accuracy and loss are the last epoch's.
 
     `holes` are the columns named by their path in the space, `measures` those of the last epoch;
@@ -90,5 +97,7 @@ class TrialRow:
     gpu_seconds: float
     started_at: str  # ISO 8601, UTC
     error: str | None
+    size_bits: int | None = None
+    memory_device: str | None = None
     holes: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, float] = field(default_factory=dict)

@@ -28,6 +28,7 @@ CELLS = {  # of the table: heading and format
     "peak_memory_mib": ("MiB", ".3g"),
     "validation_loss": ("loss", ".4f"),
 }
+COUNTS = ("seeds", "failed")
 SHOWN_TIES = 2
 NOISE = (
     "±: 95 % interval over seeds, on this test split; ~: a gain inside the noise; ?: of one seed "
@@ -183,7 +184,7 @@ def comparison_rows(*students: pd.DataFrame) -> tuple[list[str], list[list[str]]
     return names, [
         [
             row["trial_id"],
-            f"{row['finish_seeds']} and {row['baseline_seeds']}",
+            " and ".join(_seeds(row, purpose) for purpose in ("finish", "baseline")),
             _number(row["finish_epochs"], ","),
             _reached(row, "test", None),
             _reached(row, "baseline_test", None),
@@ -191,7 +192,7 @@ def comparison_rows(*students: pd.DataFrame) -> tuple[list[str], list[list[str]]
             "" if _missing(row["kept_as"]) else row["kept_as"],
         ]
         for row in rows
-        if row["finish_seeds"] or row["baseline_seeds"]
+        if any(row[f"{kind}_{what}"] for kind in ("finish", "baseline") for what in COUNTS)
     ]
 
 
@@ -206,6 +207,12 @@ def _steps(front: pd.DataFrame, size: str) -> pd.DataFrame:
 
 def _percent(value: Any) -> str:
     return "" if _missing(value) else f"{100 * value:.2f} %"
+
+
+def _seeds(row: Any, purpose: str) -> str:
+    """The seeds behind a mean, and those whose training failed or diverged."""
+    failed = row[f"{purpose}_failed"]
+    return f"{row[f'{purpose}_seeds']}" + (f" ({failed} failed)" if failed else "")
 
 
 def _number(value: Any, form: str) -> str:

@@ -26,10 +26,11 @@ TRIAL_COLUMNS: dict[str, pa.DataType] = {
     "seed": I, "architecture": S, "architecture_key": S, "epochs": I, "validation_accuracy": F,
     "best_validation_accuracy": F, "validation_loss": F, "teacher_id": S,
     "teacher_validation_accuracy": F, "data_id": S, "parameters": I, "macs": I, "size_bytes": I,
-    "latency_ms": F, "latency_device": S, "peak_memory_mib": F, "seconds": F, "gpu_seconds": F,
-    "started_at": pa.timestamp("us", tz="UTC"), "error": S,
+    "size_bits": I, "latency_ms": F, "latency_device": S, "peak_memory_mib": F, "memory_device": S,
+    "seconds": F, "gpu_seconds": F, "started_at": pa.timestamp("us", tz="UTC"), "error": S,
 }  # fmt: skip
-LATER = {"validation_loss"}  # columns that tables of an earlier kdsearch lack: null there
+# Columns that tables of an earlier kdsearch lack: null there.
+LATER = {"validation_loss": F, "size_bits": I, "memory_device": S}
 EPOCH_COLUMNS: dict[str, pa.DataType] = {
     "trial_id": S, "epoch": I, "train_loss": F, "validation_accuracy": F, "validation_loss": F,
     "lr": F, "seconds": F,
@@ -143,7 +144,7 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     if strange := [name for name in missing if name not in LATER]:
         raise UserError(str(path), f"the column {strange[0]} is missing: not a table of kdsearch")
     for name in missing:
-        table = table.append_column(name, pa.nulls(len(table), F))
+        table = table.append_column(name, pa.nulls(len(table), LATER[name]))
     return table.to_pandas()
 
 

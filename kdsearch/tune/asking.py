@@ -33,8 +33,7 @@ def ask(
         What `keys_of` gives of the trials so far; this one's are added.
     """
     why = ""
-    finite = getattr(proposer, "finite", False)  # it says by itself when there is no more
-    for attempt in count() if finite else range(MODEL_TRIES + RANDOM_TRIES):
+    for attempt in count() if proposer.finite else range(MODEL_TRIES + RANDOM_TRIES):
         propose = proposer.propose if attempt < MODEL_TRIES else proposer.propose_random
         proposal = propose(trial_id)
         if not isinstance(proposal, Proposal):

@@ -44,6 +44,20 @@ def close_search(
     near = finished_near(trials, front, store.history)
     if len(near):
         write_rows(near, store.folder, "near")
+    else:  # of an earlier call: since then they may have come on the front
+        for suffix in ("parquet", "csv"):
+            (store.folder / f"near.{suffix}").unlink(missing_ok=True)
+
+
+def search_over(store: ResultStore, config: SearchConfig) -> bool:
+    """Whether the search itself has come to its end: nothing runs or rests, its budget is spent."""
+    history = store.history
+    done = sum(row.purpose == "search" for row in history.rows)
+    in_flight = any(trial["purpose"] == "search" for trial in history.running.values())
+    if not done or in_flight or history.resting:
+        return False
+    spent = config.fixed.budget.spent(done, history.epoch_count, history.seconds)
+    return spent or history.exhausted is not None
 
 
 def _measure(store: ResultStore, trial_ids: Sequence[str], load: Callable[[], ImageData]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from kdsearch.config import TrialSpec
@@ -13,11 +12,12 @@ from kdsearch.proposers import Done, Proposer, Wait
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
 from kdsearch.tune.asking import Exhausted, ask
+from kdsearch.tune.events import epoch_events, rest_event
 from kdsearch.tune.gate import Ground, keys_of, now
 from kdsearch.tune.judge import Judge
 from kdsearch.tune.keeping import Front, drop_dominated, keep_student
 from kdsearch.tune.launch import Launch
-from kdsearch.tune.observe import observation
+from kdsearch.tune.observe import last_word
 from kdsearch.tune.resting import States
 from kdsearch.tune.scheduler import Decision, Scheduler
 from kdsearch.tune.spending import Spending
@@ -67,14 +67,13 @@ class Driver:
             event for event in self.history.running.values() if event["purpose"] not in others
         )
         trials = self.history.trials
-        searched = [t for t in trials.values() if t["purpose"] == "search"]
+        searched = (t for t in trials.values() if t["purpose"] == "search")
         self._seen = {key for t in searched for key in keys_of(t)}
         self._last_id = max(map(int, trials), default=-1)
         self._losses: Counter[str] = Counter()
         self._first = len(self.history.rows)  # row of this run
-        if proposer is not None:
-            for row in self.history.rows:
-                self._tell(proposer, row.trial_id, row.status)
+        for trial_id in self.history.heard:
+            self._tell(trial_id)
 
     # What runs next
 
@@ -130,7 +129,8 @@ class Driver:
             What the trial goes on from after the last of them. On the disk before they are: a trial
             that rests has a state, and one that a kill meets loses no epoch that was recorded.
         """
-        event, epochs = self.running[trial_id], self._new(trial_id, reports)
+        event = self.running[trial_id]
+        epochs = epoch_events(self.history, trial_id, reports)
         if not epochs:
             return "continue"
         last = epochs[-1]["epoch"]
@@ -150,9 +150,8 @@ class Driver:
             self.end(trial_id, "stopped", seconds=seconds)
             return
         del self.running[trial_id]
-        epoch = len(self.history.epochs[trial_id])
-        rest = {"event": "rest", "trial_id": trial_id, "epoch": epoch, "seconds": seconds}
-        self.store.append({**rest, "at": now()}, self.spending.pause())
+        self.store.append(rest_event(self.history, trial_id, seconds), self.spending.pause())
+        self._tell(trial_id)
 
     def refuse(self, trial_id: str, why: str) -> None:
         """A worker could not read the state of a trial: it starts again from its first epoch."""
@@ -168,7 +167,7 @@ class Driver:
             self._queue.append(self.running.pop(trial_id))
         else:
             fault = f"{MOST_LOSSES} workers died with it, the last: {why}"
-            self.end(trial_id, "failed", error=fault, seconds=self._trained(trial_id))
+            self.end(trial_id, "failed", error=fault, seconds=self.history.spell(trial_id))
 
     def end(
         self,
@@ -190,7 +189,9 @@ class Driver:
         event = self.running.pop(trial_id, None)
         if event is None:
             return
-        epochs = self._new(trial_id, reports)
+        epochs = epoch_events(self.history, trial_id, reports)
+        if status in ("complete", "stopped") and (fault := self.judge.fault(event, epochs)):
+            status, error, weights = "diverged", fault, None
         if weights is not None:
             known = [*self.history.epochs[trial_id], *epochs]
             accuracy = known[-1]["validation_accuracy"] if known else None
@@ -214,8 +215,7 @@ class Driver:
         self.states.drop(trial_id)
         if weights is not None:
             drop_dominated(self.store, self.front.follow(self.history.rows))
-        if self.proposer is not None:
-            self._tell(self.proposer, trial_id, status)
+        self._tell(trial_id)
         self._break_off()
 
     def pause(self) -> None:
@@ -236,15 +236,6 @@ class Driver:
     def _full(self) -> bool:
         """Whether no further trial is proposed."""
         return self.spending.ends_starts() or self.exhausted is not None
-
-    def _new(self, trial_id: str, reports: Sequence[EpochReport]) -> list[dict[str, Any]]:
-        """The events of those epochs that the log does not have."""
-        known = len(self.history.epochs.get(trial_id, ()))
-        return [
-            {"event": "epoch", "trial_id": trial_id, **asdict(report)}
-            for report in reports
-            if report.epoch > known
-        ]
 
     def _proposed(self, proposer: Proposer) -> Launch | Wait | Done:
         if self._full:
@@ -280,18 +271,13 @@ class Driver:
         if decided == "continue" or trained or (decided == "pause" and found[0] < epoch):
             return self._resumed(event, *found)
         self.running[trial_id] = event
-        self.leave(trial_id, seconds=self._trained(trial_id))
+        self.leave(trial_id, seconds=self.history.spell(trial_id))
         return None
 
     def _resumed(self, event: dict[str, Any], epoch: int, state: bytes) -> Launch:
         trial_id = event["trial_id"]
         self.store.append({"event": "resume", "trial_id": trial_id, "epoch": epoch, "at": now()})
         return self._launched(event, state)
-
-    def _trained(self, trial_id: str) -> float:
-        """Seconds of a trial's epochs since it last rested."""
-        total = sum(epoch["seconds"] for epoch in self.history.epochs[trial_id])
-        return max(0.0, total - self.history.rested.get(trial_id, 0.0))
 
     def _launched(self, event: dict[str, Any], state: bytes | None = None) -> Launch:
         self.running[event["trial_id"]] = event
@@ -312,7 +298,7 @@ class Driver:
             self.end(trial_id, "stopped")
         self.states.sweep(())
 
-    def _tell(self, proposer: Proposer, trial_id: str, status: str) -> None:
-        """Tell the proposer what became of one of the search's own trials."""
-        if self.history.trials[trial_id]["purpose"] == "search":
-            proposer.observe(observation(self.history, trial_id, status, self.objectives))
+    def _tell(self, trial_id: str) -> None:
+        """Tell the proposer of one of the search's own trials: its end, or its rest at a rung."""
+        if self.proposer is not None and trial_id in self.history.heard:
+            self.proposer.observe(last_word(self.history, trial_id, self.objectives))

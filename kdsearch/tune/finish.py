@@ -13,7 +13,7 @@ from kdsearch.errors import UserError
 from kdsearch.results.finished import NEAR
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, find_user_code, load_config
-from kdsearch.tune.closing import close_search
+from kdsearch.tune.closing import close_search, search_over
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import now
 from kdsearch.tune.opening import load_same
@@ -29,6 +29,7 @@ def finish_search(
     epochs: int | None = None,
     near: float = NEAR,
     baseline: bool = True,
+    unfinished: bool = False,
     address: str | None = None,
     console: Console | None = None,
     quiet: bool = False,
@@ -53,6 +54,9 @@ def finish_search(
         objectives, beats by this much validation accuracy.
     baseline : bool
         Train each without its teacher too, unless it had none.
+    unfinished : bool
+        Also of a search that is not over: test is then read for the front as it stands, which the
+        search may yet change.
     address : str, optional
         A Ray cluster to join (``auto``); None starts Ray on this machine.
     console : Console, optional
@@ -68,8 +72,8 @@ def finish_search(
     Raises
     ------
     UserError
-        No search there or one without a front, one that another process writes, or a number out of
-        its bounds.
+        No search there or one without a front, one that is not over or that another process writes,
+        or a number out of its bounds.
     """
     asked = Asked(seeds, epochs, near, baseline)
     folder = Path(results)
@@ -80,6 +84,8 @@ def finish_search(
         if not header:
             raise UserError(str(folder), "holds no search: its log is empty; run the search again")
         config = load_config(header["config"], base=Path(header["base"]))
+        if not (unfinished or search_over(store, config)):
+            raise UserError(str(folder), _not_over(store, config))
         find_user_code(config.base)
         return finish_rest(store, config, asked, address, show)
 
@@ -119,6 +125,16 @@ def finish_front(workers: Workers, store: ResultStore, asked: Asked) -> bool:
     finished = workers.run(driver)
     close_search(store, config, (lambda: workers.ground.data) if finished else None)
     return finished
+
+
+def _not_over(store: ResultStore, config: SearchConfig) -> str:
+    done = sum(row.purpose == "search" for row in store.history.rows)
+    of = f"of {trials} " if (trials := config.fixed.budget.trials) else ""
+    return (
+        f"the search is not over: {done} {of}trials have ended, and test would "
+        "be read for a front that may yet change; `kdsearch run` with its file goes on with it, "
+        "--unfinished takes the front as it stands"
+    )
 
 
 def _ask(store: ResultStore, asked: Asked) -> None:

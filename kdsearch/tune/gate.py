@@ -200,6 +200,7 @@ def trial_event(
         "architecture": spec.architecture,
         "architecture_key": architecture.key,
         **asdict(cost(architecture, ground.config.fixed.bits)),
+        "size_bits": ground.config.fixed.bits,
         **asdict(ground.meter.read(architecture)),
         "teacher_id": taught.identity if taught else None,
         "teacher_validation_accuracy": taught.validation_accuracy if taught else None,

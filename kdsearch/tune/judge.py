@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ class Judge:
     Parameters
     ----------
     scheduler : Scheduler or None
-        None: every trial goes on.
+        None: every trial goes on, unless an objective is no finite number.
     """
 
     def __init__(
@@ -49,6 +50,20 @@ class Judge:
         self.decided[trial["trial_id"]] = ending[0] if ending else "continue"
         return self.decided[trial["trial_id"]]
 
+    def fault(self, trial: Event, more: Sequence[Event] = ()) -> str | None:
+        """Which objective of a trial of the search is no finite number now, in words.
+
+        `more` are epochs that the history does not hold yet.
+        """
+        epochs = [*self.history.epochs[trial["trial_id"]], *more]
+        if trial["purpose"] != "search" or not epochs or epochs[-1].get("stage") is not None:
+            return None
+        values = objective_values(self.objectives, trial, epochs[-1])
+        for objective, value in zip(self.objectives, values, strict=True):
+            if not math.isfinite(value):
+                return f"{objective.name} became {value}"
+        return None
+
     def promote(self) -> str | None:
         """A trial that rests and may go on now."""
         while self.scheduler is not None and (trial_id := self.scheduler.promote()) is not None:
@@ -71,11 +86,13 @@ class Judge:
         """
         trial_id = trial["trial_id"]
         known = epoch["epoch"] <= self._known.get(trial_id, 0)
-        if self.scheduler is None or known or epoch.get("stage") is not None:
+        if known or epoch.get("stage") is not None:
             return "continue"
+        values = objective_values(self.objectives, trial, epoch)
+        if self.scheduler is None:
+            return "continue" if all(map(math.isfinite, values)) else "stop"
         before = self.history.epochs[trial_id]
         own = epoch["epoch"] - sum(e.get("stage") is not None for e in before)
-        values = objective_values(self.objectives, trial, epoch)
         return self.scheduler.report(trial_id, own, values)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kdsearch.bounds import numbers_of
 from kdsearch.objectives import OBJECTIVES, violations
 from kdsearch.proposers import Observation
 from kdsearch.results.log import Event, History
@@ -39,15 +40,20 @@ def objective_values(
 
 
 def observation(
-    history: History, trial_id: str, fate: str, objectives: Sequence[ObjectiveConfig]
+    history: History,
+    trial_id: str,
+    fate: str,
+    objectives: Sequence[ObjectiveConfig],
+    last: int | None = None,
 ) -> Observation:
-    """What a proposer is told of a trial that ended."""
+    """What a proposer is told of a trial that ended; or that rests, or rested, at epoch `last`."""
     trial = history.trials[trial_id]
-    bounds = history.header.get("config", {}).get("constraints") or {}
+    bounds = numbers_of(history.header.get("config", {}).get("constraints") or {})
     reached = tuple(
         (epoch["epoch"], objective_values(objectives, trial, epoch))
         for epoch in history.epochs.get(trial_id, ())
         if epoch.get("stage") is None  # in pre-training there is no accuracy to learn from
+        and (last is None or epoch["epoch"] <= last)
     )
     return Observation(
         trial_id=trial_id,
@@ -59,3 +65,11 @@ def observation(
         proposer=trial.get("proposer"),
         note=trial.get("note"),
     )
+
+
+def last_word(
+    history: History, trial_id: str, objectives: Sequence[ObjectiveConfig]
+) -> Observation:
+    """What a proposer was last told of a trial: of its end, or of its rest at a rung."""
+    fate, rested = history.heard[trial_id]
+    return observation(history, trial_id, fate, objectives, rested)

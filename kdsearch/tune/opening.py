@@ -16,7 +16,8 @@ import yaml
 
 from kdsearch.data import ImageData, load_data
 from kdsearch.errors import UserError
-from kdsearch.results.records import SCHEMA_VERSION
+from kdsearch.meter import Meter
+from kdsearch.results.records import SCHEMA_VERSION, TOLD_APART
 from kdsearch.results.store import ResultStore
 from kdsearch.results.tables import write_aside
 from kdsearch.search_config import SearchConfig
@@ -73,6 +74,27 @@ def load_same(store: ResultStore, config: SearchConfig) -> ImageData:
             " restore them, or give the search another name",
         )
     return data
+
+
+def refuse_elsewhere(store: ResultStore, meter: Meter) -> None:
+    """Refuse to go on where trials would be measured on another device than those before.
+
+    Raises
+    ------
+    UserError
+        Trials that could not be compared with those of the search so far.
+    """
+    here = meter.places()
+    for name, column in TOLD_APART.items():
+        for trial in store.history.trials.values():
+            then = trial.get(column)
+            if trial["purpose"] != "search" or column not in here or then in (None, here[column]):
+                continue
+            raise UserError(
+                "objectives",
+                f"{name} was measured on {then} so far, here it would be on {here[column]}; go on "
+                f"there, or give the search another name and begin it --from {store.folder}",
+            )
 
 
 def write_environment(folder: Path, data_id: str, resources: Mapping[str, Any]) -> None:

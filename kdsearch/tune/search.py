@@ -16,10 +16,10 @@ from kdsearch.proposing import make_proposer
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, find_user_code, load_config
 from kdsearch.tune.asha import Asha
-from kdsearch.tune.closing import close_search
+from kdsearch.tune.closing import close_search, search_over
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.finish import finish_front, finish_rest
-from kdsearch.tune.opening import load_same, open_search
+from kdsearch.tune.opening import load_same, open_search, refuse_elsewhere
 from kdsearch.tune.progress import SearchProgress
 from kdsearch.tune.repeats import Asked
 from kdsearch.tune.warm_start import Source, read_earlier, warm
@@ -115,6 +115,7 @@ def _run(workers: Workers, store: ResultStore, sources: Sequence[Source], summar
     """The search itself; False where it was interrupted."""
     ground, show = workers.ground, workers.show
     config, fixed = ground.config, ground.config.fixed
+    refuse_elsewhere(store, ground.meter)
     taught = [ground.teachers.get(t.model_dump_json()) for t, _, _ in summary.teachers]
     accuracy = max((t.validation_accuracy for t in taught if t is not None), default=1.0)
     inner = make_proposer(config, [a for _, a, _ in summary.teachers], accuracy)
@@ -133,10 +134,5 @@ def _run(workers: Workers, store: ResultStore, sources: Sequence[Source], summar
 
 
 def _finished(config: SearchConfig, store: ResultStore) -> bool:
-    history = store.history
-    done = sum(row.purpose == "search" for row in history.rows)
-    in_flight = any(t["purpose"] != "rerun" for t in history.running.values())
-    if not history.rows or in_flight or history.resting:
-        return False
-    spent = config.fixed.budget.spent(done, history.epoch_count, history.seconds)
-    return spent or history.exhausted is not None
+    repeated = any(t["purpose"] not in ("search", "rerun") for t in store.history.running.values())
+    return search_over(store, config) and not repeated

@@ -1,9 +1,10 @@
 """What earlier searches give a new one: rows that its proposer is told, points that it tries first.
 
 A row is told where it is the same training that its assignment would be here: same data, same plan
-(teacher, losses, epochs and every fixed value), same scheduler and objectives; so that its values
-are what this search would have measured, but for the seed. Of all other rows nothing is believed:
-those on their own search's front are tried, their values carried over hole by hole.
+(teacher, losses, epochs and every fixed value), same scheduler and objectives, measured on the same
+device; so that its values are what this search would have measured, but for the seed. Of all other
+rows nothing is believed: those on their own search's front are tried, their values carried over
+hole by hole.
 
 Both are written into the log, so that the search goes on without the earlier folders.
 """
@@ -26,7 +27,7 @@ from kdsearch.proposers import Observation, Proposer
 from kdsearch.proposers.warm import SOURCE, WarmProposer
 from kdsearch.results.history import Event, History
 from kdsearch.results.pareto import nondominated
-from kdsearch.results.records import TrialRow
+from kdsearch.results.records import TOLD_APART, TrialRow
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import Fixed
@@ -143,9 +144,14 @@ def _same(source: Source, ground: Ground) -> Iterator[TrialRow]:
     mine, theirs = ground.config.fixed, source.config.fixed
     if _judged(mine) != _judged(theirs) or mine.scheduler != theirs.scheduler:
         return
+    here = {**ground.meter.places(), "size_bits": mine.bits}
+    asked = {*mine.constraints, *(o.name for o in mine.objectives)}
+    marks = [TOLD_APART[name] for name in asked if name in TOLD_APART]
     for row in source.history.rows:
         trial = source.history.trials[row.trial_id]
         if row.purpose != "search" or row.data_id != ground.data_id:
+            continue
+        if any(getattr(row, mark) != here.get(mark) for mark in marks):
             continue
         bounds = mine.constraints.items()
         if any((trial.get(name) or 0) > bound for name, bound in bounds):

@@ -22,6 +22,7 @@ from kdsearch.students import describe
 
 LATENCY = ObjectiveConfig(name="latency_ms", direction="min", batch_size=4)
 MEMORY = ObjectiveConfig(name="peak_memory_mib", direction="min", batch_size=2)
+HERE = f"cpu: {processor()}, 1 thread, batch 4"
 
 NETS = """
 import os, signal, torch
@@ -65,7 +66,8 @@ def test_nothing_asked_is_nothing_read_and_no_process() -> None:
 def test_a_reading_holds_what_was_asked_and_where(meter: Meter) -> None:
     read = meter.read(network(8))
     assert read.latency_ms is not None and read.latency_ms > 0
-    assert read.latency_device == f"cpu: {processor()}, 1 thread, batch 4"
+    assert read.latency_device == HERE and read.memory_device == "cpu, batch 2"
+    assert meter.places() == {"latency_device": HERE, "memory_device": "cpu, batch 2"}
     weights = (64 + 1) * 8 + (8 + 1) * 10
     assert read.peak_memory_mib is not None and read.peak_memory_mib * 2**20 > 4 * weights
 
@@ -76,10 +78,31 @@ def test_an_architecture_is_read_once(meter: Meter) -> None:
 
 
 def test_what_the_log_holds_is_not_measured_again() -> None:
-    read = Reading(1.5, "cpu: then, 1 thread, batch 4", 0.25)
+    read = Reading(1.5, HERE, 0.25, "cpu, batch 2")
     event = {"architecture_key": network(8).key, **asdict(read)}
     meter = Meter([LATENCY, MEMORY], [{"architecture_key": "of an older log"}, event])
     assert meter.read(network(8)) == read and meter._process is None
+
+
+@pytest.mark.parametrize(
+    ("latency", "memory"),
+    [
+        ("cpu: another one, 1 thread, batch 4", "cpu, batch 2"),
+        (HERE.replace("1 thread", "2 threads"), "cpu, batch 2"),
+        (HERE.replace("batch 4", "batch 1"), "cpu, batch 2"),
+        (HERE, "cpu, batch 1"),
+        (HERE, None),
+    ],
+)
+def test_what_was_measured_elsewhere_is_measured_again(
+    meter: Meter, latency: str, memory: str | None
+) -> None:
+    read = Reading(1e9, latency, 1e9, memory)
+    event = {"architecture_key": network(8).key, **asdict(read)}
+    with Meter([LATENCY, MEMORY], [event]) as again:
+        now = again.read(network(8))
+    assert now.latency_device == HERE and now.memory_device == "cpu, batch 2"
+    assert now.peak_memory_mib == meter.read(network(8)).peak_memory_mib
 
 
 def test_a_student_that_fails_is_a_line_and_the_next_is_read(

@@ -22,6 +22,8 @@ LINE = SearchSpace({"quality": {"float": [0, 1]}, "size": {"float": [0, 1]}})
 class Made:
     """A proposer whose proposals are as good as it is told to make them."""
 
+    finite = False
+
     def __init__(self, quality: Callable[[int], float] = lambda i: 0.0) -> None:
         self.quality = quality
         self.observed: list[Observation] = []

@@ -16,6 +16,8 @@ from tests.proposers.spaces import FATES, OBJECTIVES, SPACE, play, propose, seen
 class Heard:
     """Remembers what it is told; its ideas come from a row of another search."""
 
+    finite = False
+
     def __init__(self) -> None:
         self.told: list[Observation] = []
 

@@ -10,6 +10,7 @@ import pytest
 from kdsearch.results.finished import FINISH_COLUMNS, near_front, repeats
 from kdsearch.results.front import read_front, read_near
 from kdsearch.results.log import fold
+from kdsearch.results.report import comparison_rows
 from kdsearch.results.store import ResultStore
 from tests.results.made import end, epoch, finished, header, repeated, trial
 
@@ -113,3 +114,22 @@ def test_students_near_the_front_are_compared_with_those_on_it(tmp_path: Path) -
     assert "00002" not in front.index and near.index.tolist() == ["00002"]
     assert near.loc["00002", "tied_with"] == "00001"
     assert front["tied_with"].tolist() == ["", ""]
+
+
+def test_repeats_that_failed_are_counted_until_they_are_made_again(tmp_path: Path) -> None:
+    def again(name: str, status: str, seed: int, purpose: str) -> list[dict]:
+        told = {"purpose": purpose, "parent_id": "00000", "seed": seed, "finish_epochs": None}
+        return [trial(name, **told), epoch(name, 1, 0.5), end(name, status)]
+
+    events = finished({"00000": ((0.9, 0.8), (0.7,))})
+    events += again("00200", "failed", 2, "finish") + again("00201", "diverged", 1, "baseline")
+    line = read(tmp_path / "a", events)[0].iloc[0]
+    assert (line["finish_seeds"], line["finish_failed"]) == (2, 1)
+    assert (line["baseline_seeds"], line["baseline_failed"]) == (1, 1)
+    (row,) = comparison_rows(read(tmp_path / "a", [])[0].reset_index())[1]
+    assert row[1] == "2 (1 failed) and 1 (1 failed)"
+    line = read(tmp_path / "a", again("00202", "complete", 2, "finish"))[0].iloc[0]
+    assert (line["finish_seeds"], line["finish_failed"]) == (3, 0)
+    lost = finished({"00000": ((), ())}) + again("00203", "failed", 0, "finish")
+    (row,) = comparison_rows(read(tmp_path / "b", lost)[0].reset_index())[1]
+    assert row[1] == "0 (1 failed) and 0"

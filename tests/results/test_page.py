@@ -201,7 +201,7 @@ def test_different_data_are_refused_unless_asked_for(tmp_path: Path) -> None:
     a, b = search(tmp_path / "a"), search(tmp_path / "b", data_id="d1")
     with pytest.raises(UserError, match=r"different data: d0 in a; d1 in b.*--mix-data"):
         page_of(a, b)
-    assert "accuracies cannot be compared" in page_of(a, b, mix_data=True)
+    assert "they cannot be compared" in page_of(a, b, mix_data=True)
 
 
 def test_what_is_no_search_to_report_is_one_line(tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ from tests.results.made import COLUMNS, end, epoch, header, story, trial
 
 TEXT = (
     "search", "trial_id", "proposer", "parent_id", "purpose", "status", "architecture",
-    "architecture_key", "teacher_id", "data_id", "latency_device", "error",
+    "architecture_key", "teacher_id", "data_id", "latency_device", "memory_device",
+    "error",
 )  # fmt: skip
-WHOLE = ("seed", "epochs", "parameters", "macs", "size_bytes")
+WHOLE = ("seed", "epochs", "parameters", "macs", "size_bytes", "size_bits")
 REAL = (
     "validation_accuracy", "best_validation_accuracy", "validation_loss", "latency_ms",
     "teacher_validation_accuracy", "peak_memory_mib", "seconds", "gpu_seconds",
@@ -80,10 +81,26 @@ def test_a_row_has_the_last_loss_and_what_was_measured_before_the_trial(tmp_path
 def test_a_table_of_an_earlier_version_is_read_with_nulls(tmp_path: Path) -> None:
     path = kept(tmp_path, story()) / "trials.parquet"
     new = read_trials(path)
-    pq.write_table(pq.read_table(path).drop_columns("validation_loss"), path)
+    pq.write_table(pq.read_table(path).drop_columns(["validation_loss", "memory_device"]), path)
     old = read_trials(path)
     assert old["validation_loss"].dropna().empty and not new["validation_loss"].dropna().empty
     assert old.dtypes.to_dict() == new.dtypes.to_dict() and len(old) == len(new)
+    pq.write_table(pq.read_table(path).drop_columns("size_bits"), path)
+    assert read_trials(path)["size_bits"].isna().all()
+
+
+def test_a_log_of_an_earlier_version_says_by_its_config_what_was_measured(tmp_path: Path) -> None:
+    asked = [{"name": "size_bytes", "bits": 8}, {"name": "peak_memory_mib", "batch_size": 4}]
+    events = [
+        header(config={"objectives": asked}),
+        trial("00000", peak_memory_mib=0.5),
+        end("00000"),
+        trial("00001", size_bits=16, peak_memory_mib=0.5, memory_device="cuda: B, batch 1"),
+        end("00001"),
+    ]
+    rows = read_trials(kept(tmp_path, events))
+    assert list(rows["size_bits"]) == [8, 16]
+    assert list(rows["memory_device"]) == ["cpu, batch 4", "cuda: B, batch 1"]
 
 
 def test_a_search_without_a_row_is_a_valid_table_of_none(tmp_path: Path) -> None:

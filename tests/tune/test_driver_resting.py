@@ -113,12 +113,12 @@ def test_seconds_are_summed_over_the_spells(tmp_path: Path) -> None:
     assert seconds == {"00000": 7.0, "00001": 2.0}
 
 
-def test_a_proposer_is_told_of_every_trial_once(tmp_path: Path) -> None:
+def test_a_proposer_is_told_of_every_end_once(tmp_path: Path) -> None:
     proposer = Listed([4, 9, 2, 16, 20, 7])
     config = promoting(budget={"trials": 6})
     with made_driver(tmp_path, config, proposer, Promoting()) as driver:
         play(driver, train=mixed)
-    ended = [o for o in proposer.told if o.fate not in ("infeasible", "repeated")]
+    ended = [o for o in proposer.told if o.fate not in ("infeasible", "repeated", "resting")]
     assert len({o.trial_id for o in ended}) == len(ended) == 6
     assert {o.fate for o in ended} == {"complete", "stopped", "diverged", "failed"}
 
@@ -185,7 +185,8 @@ def test_a_proposer_that_waits_for_results_gets_those_of_resting_trials(tmp_path
         """Proposes the second two once the first two have ended."""
 
         def propose(self, trial_id: str):  # type: ignore[override]
-            due = len(self.told) == 2 or int(trial_id) not in (2,)
+            ended = [o for o in self.told if o.fate != "resting"]
+            due = len(ended) == 2 or int(trial_id) not in (2,)
             return super().propose(trial_id) if due else Wait()
 
     scheduler = Promoting()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from kdsearch.results.store import ResultStore
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground
 from kdsearch.tune.progress import SearchProgress
-from tests.tune.made import distilled_here, events_of, ground_here, log_of, really
+from tests.tune.made import distilled_here, events_of, ground_here, log_of, really, rewrite
 
 
 @dataclass
@@ -121,15 +122,18 @@ def test_one_killed_before_the_tests_reads_them_without_training(
 ) -> None:
     folder, workers = here
     finish_search(folder, seeds=1, near=0, quiet=True)
-    lines = log_of(folder)
+    before = events_of(folder)
     lost = {e["trial_id"] for e in events_of(folder, "end")} - {"00000", "00001"}
     with ResultStore.open(folder) as store:
         kept = lost & store.students()
-    log = [x for x in lines if not any(b'"test","trial_id":"%s' % i.encode() in x for i in kept)]
-    assert len(log) < len(lines)
-    (folder / "log.jsonl").write_bytes(b"".join(log))
+    rewrite(
+        folder,
+        lambda events: [e for e in events if e["event"] != "test" or e["trial_id"] not in kept],
+    )
+    assert len(events_of(folder)) < len(before)
     finish_search(folder, seeds=1, near=0, quiet=True)
-    assert workers.hired == 1 and sorted(log_of(folder)) == sorted(lines)
+    after = events_of(folder)
+    assert workers.hired == 1 and sorted(map(json.dumps, after)) == sorted(map(json.dumps, before))
 
 
 def test_the_last_number_of_epochs_asked_for_is_what_the_front_shows(
@@ -157,3 +161,47 @@ def test_what_cannot_be_finished_is_one_line(here: tuple[Path, Workers], tmp_pat
     with pytest.raises(UserError, match="--seeds"):
         finish_search(folder, seeds=0, quiet=True)
     assert not workers.hired
+
+
+def test_a_search_that_is_not_over_is_refused_unless_asked_for(
+    here: tuple[Path, Workers],
+) -> None:
+    folder, workers = here
+    with ResultStore.open(folder) as store:
+        header = store.history.header
+        tree = {**header["config"], "budget": {"trials": 3}}
+        store.append({**header, "config": tree})  # raised: two trials of three
+    with pytest.raises(UserError, match=r"not over: 2 of 3 trials.*kdsearch run.*--unfinished"):
+        finish_search(folder, seeds=1, quiet=True)
+    assert not measured(folder) and not workers.hired
+    assert finish_search(folder, seeds=1, near=0, unfinished=True, quiet=True)
+    assert measured(folder)
+
+
+@pytest.mark.parametrize("kind", ["in flight", "at rest"])
+def test_a_trial_that_has_not_ended_keeps_a_search_open(
+    here: tuple[Path, Workers], kind: str
+) -> None:
+    folder, _ = here
+    with ResultStore.open(folder) as store:
+        store.append({**store.history.trials["00000"], "trial_id": "00002"})
+        if kind == "at rest":
+            store.append({"event": "rest", "trial_id": "00002", "epoch": 1, "seconds": 1.0})
+    with pytest.raises(UserError, match="not over"):
+        finish_search(folder, seeds=1, quiet=True)
+
+
+def test_files_of_students_near_the_front_go_with_the_last_of_them(
+    here: tuple[Path, Workers],
+) -> None:
+    folder, _ = here
+    finish_search(folder, seeds=1, near=0.999, quiet=True)
+    near = [folder / "near.parquet", folder / "near.csv"]
+    there = all(path.exists() for path in near)
+    for path in near:
+        path.touch()
+    finish_search(
+        folder, seeds=1, near=0, epochs=1, quiet=True
+    )  # of another schedule: none is near
+    assert not any(path.exists() for path in near) and (folder / "front.csv").exists()
+    assert there == (len(read_front(folder)[1]) == 1)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from kdsearch.architecture import Architecture
+from kdsearch.config import TrialSpec
 from kdsearch.cost import cost
 from kdsearch.errors import UserError
 from kdsearch.meter import Meter, Reading
+from kdsearch.meter.device import processor
 from kdsearch.proposers import Proposal
 from kdsearch.results.front import read_front
 from kdsearch.results.store import read_trials
 from kdsearch.tune.closing import close_search
-from kdsearch.tune.gate import gate
+from kdsearch.tune.gate import gate, trial_event
 from kdsearch.tune.launch import Launch
+from kdsearch.tune.opening import open_search, refuse_elsewhere
+from kdsearch.tune.progress import SearchProgress
 from kdsearch.tune.study import write_study
+from kdsearch.tune.warm_start import read_earlier, warm
 from tests.tune.made import (
     LR,
     WIDTH,
@@ -41,6 +47,9 @@ OBJECTIVES = [
 ]
 
 
+HERE = f"cpu: {processor()}, 1 thread, batch 2"
+
+
 class Pretended(Meter):
     """Reads what a test says, and counts how often."""
 
@@ -54,7 +63,7 @@ class Pretended(Meter):
 
 
 def reading(width: int) -> Reading:
-    return Reading(float(width), "made", 0.5)
+    return Reading(float(width), HERE, 0.5, "cpu, batch 1")
 
 
 def slow(architecture: Architecture) -> Reading:
@@ -109,6 +118,45 @@ def test_the_log_is_told_again_as_it_was_and_nothing_is_measured(tmp_path: Path)
         architecture = Architecture.from_json(event["architecture"])
         assert known.read(architecture) == slow(architecture)
     assert known._process is None
+
+
+def test_a_search_that_was_measured_elsewhere_does_not_go_on(tmp_path: Path) -> None:
+    config = made_config(objectives=OBJECTIVES, budget={"trials": 2})
+    with made_driver(tmp_path, config, Listed(WIDTHS)) as driver:
+        driver.ground.meter = Pretended(slow)
+        play(driver)
+        refuse_elsewhere(driver.store, Meter(config.fixed.measured))
+        driver.ground.meter = Pretended(lambda a: replace(slow(a), latency_device="cuda: B"))
+        driver.launch(
+            trial_event(
+                driver.ground,
+                "00009",
+                TrialSpec.model_validate(events_of(tmp_path, "trial")[0]["spec"]),
+                assignment={},
+            )
+        )
+        fault = f"latency_ms was measured on cuda: B so far.*on {HERE}.*--from"
+        with pytest.raises(UserError, match=fault):
+            refuse_elsewhere(driver.store, Meter(config.fixed.measured))
+        refuse_elsewhere(driver.store, Meter())
+
+
+@pytest.mark.parametrize("there", [HERE, HERE.replace("batch 2", "batch 1"), "cuda: B, batch 2"])
+def test_an_earlier_search_s_rows_are_believed_where_they_were_measured_here(
+    tmp_path: Path, there: str
+) -> None:
+    earlier = made_config(search="earlier", objectives=OBJECTIVES, budget={"trials": 3})
+    with made_driver(tmp_path / "earlier", earlier, Listed(WIDTHS)) as driver:
+        driver.ground.meter = Pretended(lambda a: replace(slow(a), latency_device=there))
+        play(driver)
+    config, told = made_config(objectives=OBJECTIVES), Listed([])
+    ground = made_ground(config)
+    ground.meter = Meter(config.fixed.measured)
+    with open_search(tmp_path / "made", config) as store:
+        sources = read_earlier([tmp_path / "earlier"], config, store)
+        warm(told, sources, ground, store, SearchProgress(Console(), quiet=True))
+        queue = store.history.earlier["queue"]
+    assert bool(told.told) == (there == HERE) and bool(queue) == (there != HERE)
 
 
 def test_the_front_s_students_again_have_what_was_measured_of_them(tmp_path: Path) -> None:

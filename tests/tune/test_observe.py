@@ -26,7 +26,8 @@ def test_what_changes_is_of_the_epoch_and_what_is_known_before_of_the_trial() ->
 
 
 def test_an_observation_says_how_far_each_bound_is_in_their_order() -> None:
-    bounds = {"macs": 40_000, "latency_ms": 0.25, "parameters": 1000}
+    placed = {"most": 0.25, "device": "cpu"}
+    bounds = {"macs": 40_000, "latency_ms": placed, "parameters": 1000}
     events = [header(config={"constraints": bounds}), trial("00000", latency_ms=0.5)]
     told = observation(fold(events), "00000", "failed", [ACCURACY])
     assert told.violations == (-0.5, 1.0, 0.0)

@@ -13,7 +13,7 @@ import yaml
 from kdsearch import finish_search, pareto_front, read_trials, run_search
 from kdsearch.errors import UserError
 from kdsearch.tune import cluster
-from tests.tune.made import events_of, log_of
+from tests.tune.made import events_of, log_of, rewrite
 from tests.tune.whole import TREE, Searched
 
 pytestmark = pytest.mark.ray
@@ -35,9 +35,7 @@ def test_one_killed_before_the_test_accuracies_reads_them_without_ray(
 ) -> None:
     monkeypatch.setattr(cluster, "start", no_ray)
     folder = copied / "tiny"
-    (folder / "log.jsonl").write_bytes(
-        b"".join(line for line in log_of(folder) if not line.startswith(b'{"event":"test"'))
-    )
+    rewrite(folder, lambda events: [e for e in events if e["event"] != "test"])
     wanted = pd.read_parquet(folder / "front.parquet")
     run_search(TREE, results=copied, quiet=True)
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "front.parquet"), wanted)
@@ -106,9 +104,10 @@ def test_finishing_on_ray_adds_seeds_and_another_schedule(
 
 
 def test_other_data_under_the_same_name_is_refused(copied: Path) -> None:
-    log = copied / "tiny" / "log.jsonl"
-    data_id = read_trials(copied / "tiny")["data_id"].iloc[0]
-    log.write_bytes(log.read_bytes().replace(data_id.encode(), b"another"))
+    rewrite(
+        copied / "tiny",
+        lambda events: [{**e, "data_id": "another"} if "data_id" in e else e for e in events],
+    )
     with pytest.raises(UserError, match="have changed"):
         run_search(TREE, results=copied, edits=["budget.trials=10"], quiet=True)
 

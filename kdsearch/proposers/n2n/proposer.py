@@ -80,6 +80,8 @@ class N2NProposer:
         policy needs, or a policy of another encoding.
     """
 
+    finite = False
+
     def __init__(
         self,
         space: SearchSpace,
@@ -137,8 +139,8 @@ class N2NProposer:
         if observation.fate in ("infeasible", "repeated"):
             self._refuse(observation)
             return
-        if observation.trial_id.startswith("-"):  # of an earlier search, which is not in this log
-            return
+        if observation.fate == "resting" or observation.trial_id.startswith("-"):
+            return  # what is learned from are ends, of trials that are in this log
         self._ran += 1
         if observation.trial_id == self._asking.trial_id:
             self._asking = _Asking()

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -44,6 +45,8 @@ class OptunaProposer:
         Observations that a new study is told.
     """
 
+    finite = False
+
     def __init__(
         self,
         space: SearchSpace,
@@ -61,6 +64,7 @@ class OptunaProposer:
         self._study: optuna.Study | None = None  # made when one is asked
         self._grown = 0  # trials since it was made
         self._told = 0
+        self._rested: dict[str, tuple[Any, ...]] = {}  # what the sampler sees of those that rest
         self._running: dict[str, tuple[int, Assignment]] = {}  # number in the study, assignment
 
     @property
@@ -93,9 +97,17 @@ class OptunaProposer:
             # What was asked makes room for the whole truth, constraints included.
             self._study.tell(running[0], state=TrialState.FAIL)
         trial = self._frozen(observation)
+        seen = trial.state, trial.values, trial.constraints
+        before = self._rested.pop(observation.trial_id, None)
+        if before is not None:
+            self._memory.forget(observation.trial_id)
+            if before != seen:
+                self._study = None  # a study forgets nothing
+        if observation.fate == "resting":
+            self._rested[observation.trial_id] = seen
         if trial.state is not TrialState.FAIL:
             self._memory.add(observation)
-            if self._study is not None:
+            if self._study is not None and before is None:
                 self._add(self._study, trial)
         if self._grown >= max(self.bound // 4, 1):
             self._study = None

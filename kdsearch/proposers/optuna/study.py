@@ -34,7 +34,7 @@ def state_of(observation: Observation, stopped: Stopped = "pruned") -> TrialStat
     has_values = observation.values is not None and all(map(math.isfinite, observation.values))
     if observation.fate == "complete":
         return TrialState.COMPLETE if has_values else TrialState.FAIL
-    if observation.fate == "stopped":
+    if observation.fate in ("stopped", "resting"):
         state = STOPPED[stopped]
         return TrialState.PRUNED if state is TrialState.COMPLETE and not has_values else state
     if observation.fate == "infeasible" and any(v > 0 for v in observation.violations):
@@ -45,7 +45,7 @@ def state_of(observation: Observation, stopped: Stopped = "pruned") -> TrialStat
 def constraints_of(observation: Observation, stopped: Stopped = "pruned") -> dict[str, float]:
     """What is told of its constraints: above 0 where one is broken, by how much."""
     told = {f"constraint {i}": v for i, v in enumerate(observation.violations)}
-    if observation.fate == "stopped" and stopped == "constraint":
+    if observation.fate in ("stopped", "resting") and stopped == "constraint":
         told["undertrained"] = 1 / max(observation.epochs, 1)  # the later it ended, the better
     return told
 

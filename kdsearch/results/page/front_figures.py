@@ -59,6 +59,7 @@ def front_figure(searches: Sequence[Search], size: Objective) -> Figure:
             "marker": {"size": 11, "symbol": symbol(i), "color": color(i),
                        "line": {"width": 1.5, "color": "#ffffff"}},
         })  # fmt: skip
+        traces += _bars(search, name, i)
         lows += teachers(search) if height[0] == "validation_accuracy" else []
     shapes = [
         {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "layer": "below",
@@ -99,6 +100,35 @@ def _points(
     }
 
 
+def over_seeds(search: Search) -> pd.DataFrame:
+    """Students with an interval over seeds, which validation accuracy alone has, as an axis."""
+    import pandas as pd
+
+    frames = search.finished if search.height[0] == "validation_accuracy" else []
+    rows = pd.concat(frames, ignore_index=True) if frames else search.trials.head(0)
+    return rows.dropna(subset=["validation_interval"]) if len(rows) else rows
+
+
+def _bars(search: Search, size: str, number: int) -> list[dict[str, Any]]:
+    rows = over_seeds(search)
+    if not len(rows):
+        return []
+    said = [
+        f"trial {row['trial_id']}<br>{100 * row['validation_mean']:.2f} ± "
+        f"{100 * row['validation_interval']:.2f} % over {row['finish_seeds']} seeds"
+        for row in rows.to_dict("records")
+    ]
+    return [{
+        "type": "scatter", "mode": "markers", "name": "over seeds", "showlegend": False,
+        "x": numbers(rows[size]), "y": heights(rows["validation_mean"], "validation_accuracy"),
+        "error_y": {"type": "data", "thickness": 1.4, "width": 5, "color": color(number),
+                    "array": heights(rows["validation_interval"], "validation_accuracy")},
+        "marker": {"symbol": "line-ew-open", "size": 9, "color": color(number)},
+        "text": said, "customdata": [plain(name) for name in rows["trial_id"]],
+        "hovertemplate": HOVER,
+    }]  # fmt: skip
+
+
 def teachers(search: Search) -> list[dict[str, Any]]:
     """A note at the height of each teacher's accuracy."""
     found = sorted(search.trials["teacher_validation_accuracy"].dropna().unique())
@@ -136,8 +166,9 @@ def hypervolume_figures(searches: Sequence[Search]) -> tuple[Figure, Figure]:
 def histories_of(searches: Sequence[Search]) -> list[pd.DataFrame]:
     """The growth of each search's hypervolume, in one box of them all."""
     objectives = searches[0].objectives
-    box = reference_box(*(search.trials for search in searches), objectives=objectives)
-    return [hypervolume_history(search.trials, objectives, box) for search in searches]
+    tables = [search.trials for search in searches]
+    box = reference_box(*tables, objectives=objectives, mix_data=True)
+    return [hypervolume_history(table, objectives, box, mix_data=True) for table in tables]
 
 
 def work_of(searches: Sequence[Search]) -> tuple[str, str]:

@@ -18,16 +18,19 @@ from kdsearch.results.page.front_figures import (
     front_figure,
     histories_of,
     hypervolume_figures,
+    over_seeds,
     thinned,
 )
 from kdsearch.results.page.importance import hole_importance
 from kdsearch.results.page.parallel import parallel_figure
 from kdsearch.results.page.picture import write_pictures
-from kdsearch.results.page.searches import Search, read_searches
+from kdsearch.results.page.searches import Search, mixtures, read_searches
 from kdsearch.results.page.style import Figure
 from kdsearch.results.page.trial_figures import curve_figure, importance_figures, rung_figure
 from kdsearch.results.page.words import amount, label
 from kdsearch.results.pareto import reference_box
+from kdsearch.results.pareto.comparable import values_of
+from kdsearch.results.report import NOISE
 from kdsearch.results.tables import write_aside
 
 HERE = Path(__file__).parent
@@ -125,10 +128,12 @@ def _sections(searches: Sequence[Search]) -> tuple[dict[str, Figure], str]:
     curves = curve_figure(searches)
     runs = [chart("rungs", rung_figure(searches), "Trials that reached each rung")]
     runs += [chart("curves", curves, "Learning curves")] if curves else []
+    finished = tables.finished_table(searches)
     parts = [
         _section("Searches", "", tables.search_table(searches, histories)),
         _section(height[0].upper() + height[1:], _front_note(searches), _grid(fronts)),
         _section("Students of the front", _table_note(searches), tables.front_table(searches)),
+        *([_section("Test accuracy over seeds", _seeds_note(), finished)] if finished else []),
         _section(
             "Hypervolume",
             _box_note(searches),
@@ -167,6 +172,10 @@ def _front_note(searches: Sequence[Search]) -> str:
     said += "the two axes. Click a point to copy its trial id."
     if missing := sum(search.left_out for search in searches):
         said += f" Left out, for they lack an objective: {missing} complete trials."
+    if lost := sum(len(search.unscaled) for search in searches):
+        said += f" Not shown, for a log scale has no place for 0 and less: {lost} trials."
+    if any(len(over_seeds(search)) for search in searches):
+        said += " Bars: the mean over seeds and its 95 % interval."
     if thinned(searches):
         said += (
             f" Behind the front a sample of at most {MOST_POINTS:,} trials of each kind is drawn."
@@ -180,8 +189,13 @@ def _table_note(searches: Sequence[Search]) -> str:
     return said + (" Test accuracy is read once, at the end." if tested else "")
 
 
+def _seeds_note() -> str:
+    return f"Students trained again, with their teacher and on labels alone. {NOISE}."
+
+
 def _box_note(searches: Sequence[Search]) -> str:
-    box = reference_box(*(s.trials for s in searches), objectives=searches[0].objectives)
+    tables = [search.trials for search in searches]
+    box = reference_box(*tables, objectives=searches[0].objectives, mix_data=True)
     if box.isna().any(axis=None):
         return "No trial is complete yet: there is no volume."
     corner = ", ".join(
@@ -205,12 +219,12 @@ def _importance_note(any_bar: bool) -> str:
 
 
 def _about(searches: Sequence[Search]) -> str:
-    data = sorted({d for s in searches for d in s.trials["data_id"].dropna().unique()})
     first = min(search.trials["started_at"].min() for search in searches)
     said = f"Started {first:%Y-%m-%d %H:%M} UTC"
-    if len(data) > 1:
-        mixed = f"different data, asked for: {', '.join(data)}; accuracies cannot be compared"
-        return f'{escape(said)} · <strong class="warn">{escape(mixed)}</strong>'
+    if mixed := mixtures(searches):
+        faults = " ".join(f"{fault}, asked for; they cannot be compared." for fault in mixed)
+        return f'{escape(said)} · <strong class="warn">{escape(faults)}</strong>'
+    data = sorted({d for search in searches for d in values_of(search.trials, "data_id")})
     return escape(" · ".join([said, *(f"data {d}" for d in data)]))
 
 

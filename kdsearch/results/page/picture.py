@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kdsearch.results.page.front_figures import CROWD, heights, histories_of, work_of
+from kdsearch.results.page.front_figures import CROWD, heights, histories_of, over_seeds, work_of
 from kdsearch.results.page.searches import Objective, Search
 from kdsearch.results.page.style import INK, LINE, MARKERS, SOFT, color
 from kdsearch.results.page.trial_figures import MOST_CURVES, drawn_ids
@@ -89,6 +89,12 @@ def _front(panel: Any, searches: Sequence[Search], size: Objective) -> None:
             marker=MARKERS[i % len(MARKERS)], markersize=7, markeredgecolor="white",
             linestyle="none", zorder=4, label=_legend(search),
         )  # fmt: skip
+        if len(again := over_seeds(search)):
+            panel.errorbar(
+                again[name], _floats(again["validation_mean"], height[0]), fmt="_", color=color(i),
+                yerr=_floats(again["validation_interval"], height[0]), capsize=3, linewidth=1.2,
+                zorder=5,
+            )  # fmt: skip
         if height[0] == "validation_accuracy":
             for y in search.trials["teacher_validation_accuracy"].dropna().unique():
                 panel.axhline(100 * y, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)

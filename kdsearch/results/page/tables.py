@@ -12,6 +12,7 @@ from kdsearch.results.page.searches import Search
 from kdsearch.results.page.style import color
 from kdsearch.results.page.words import amount, architecture_words, label, loss_words, span
 from kdsearch.results.pareto import knee_point
+from kdsearch.results.report import comparison_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +75,19 @@ def front_table(searches: Sequence[Search]) -> str:
         return "<p>No trial is complete yet: there is no front.</p>"
     first = 2 if several else 1
     return _table(head, rows, words={0, *range(1, first), len(head) - 2, len(head) - 1})
+
+
+def finished_table(searches: Sequence[Search]) -> str:
+    """A row a student that was trained again over seeds; nothing where none was."""
+    names: list[str] = []
+    rows = []
+    for i, search in enumerate(searches):
+        names, lines = comparison_rows(*search.finished)
+        for trial_id, *cells in lines:
+            place = [f"{_dot(i)}{escape(search.name)}"] if len(searches) > 1 else []
+            rows.append([escape(trial_id), *place, *map(escape, cells)])
+    names = [*names[:1], *(["search"] if len(searches) > 1 else []), *names[1:]]
+    return _table(names, rows, words={0, len(names) - 1}) if rows else ""
 
 
 def proposer_table(searches: Sequence[Search], histories: Sequence[pd.DataFrame]) -> str:

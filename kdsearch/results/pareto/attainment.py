@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdsearch.errors import UserError
+from kdsearch.results.pareto.comparable import refuse_mixed
 from kdsearch.results.pareto.front import nondominated
 from kdsearch.results.pareto.objectives import DEFAULT_OBJECTIVES, finite, judged_rows
 
@@ -20,6 +21,7 @@ def attained_share(
     runs: Sequence[pd.DataFrame],
     points: pd.DataFrame,
     objectives: Sequence[Sequence[str]] | None = None,
+    mix_data: bool = False,
 ) -> pd.Series:
     """The share of runs that attain each point: have a row nowhere worse than it.
 
@@ -34,6 +36,8 @@ def attained_share(
         With a column an objective.
     objectives : sequence of (name, direction)
         Validation accuracy and parameters by default.
+    mix_data : bool
+        As for `pareto_front`, of runs and points together.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def attained_share(
     Raises
     ------
     UserError
-        No run, or an objective that is no column.
+        No run, an objective that is no column, or rows that cannot be compared.
 
     Examples
     --------
@@ -55,7 +59,7 @@ def attained_share(
     objectives = objectives or DEFAULT_OBJECTIVES
     goals = finite(points, objectives)
     attained = np.zeros(len(goals))
-    for front in _fronts_of(runs, objectives):
+    for front in _fronts_of(runs, objectives, mix_data, points):
         attained += (front[None] <= goals[:, None]).all(-1).any(-1)
     share = np.where(np.isnan(goals).any(1), np.nan, attained / len(runs))
     return pd.Series(share, index=points.index, name="attained_share")
@@ -65,6 +69,7 @@ def attainment_surface(
     runs: Sequence[pd.DataFrame],
     objectives: Sequence[Sequence[str]] | None = None,
     share: float = 0.5,
+    mix_data: bool = False,
 ) -> pd.DataFrame:
     """The best points that at least this share of runs attain; half of them: the median front.
 
@@ -74,6 +79,8 @@ def attainment_surface(
         As for `attained_share`; two or three objectives.
     share : float
         Above 0, up to 1: the worst case.
+    mix_data : bool
+        As for `pareto_front`, of all runs together.
 
     Returns
     -------
@@ -84,7 +91,8 @@ def attainment_surface(
     Raises
     ------
     UserError
-        No run, another number of objectives, a share out of bounds, an objective that is no column.
+        No run, another number of objectives, a share out of bounds, an objective that is no column,
+        or rows that cannot be compared.
 
     Examples
     --------
@@ -99,7 +107,7 @@ def attainment_surface(
     if not 0 < share <= 1:
         raise UserError("share", f"{share} is not above 0 and up to 1")
     needed = math.ceil(share * len(runs) - 1e-9)  # 0.6 * 5 is 3, not 3.0000000000000004
-    fronts = [front for front in _fronts_of(runs, objectives) if len(front)]
+    fronts = [front for front in _fronts_of(runs, objectives, mix_data) if len(front)]
     names = [name for name, *_ in objectives]
     if len(fronts) < needed:
         return pd.DataFrame(columns=names, dtype=float)
@@ -116,10 +124,16 @@ def attainment_surface(
 
 
 def _fronts_of(
-    runs: Sequence[pd.DataFrame], objectives: Sequence[Sequence[str]]
+    runs: Sequence[pd.DataFrame],
+    objectives: Sequence[Sequence[str]],
+    mix_data: bool,
+    *points: pd.DataFrame,
 ) -> list[np.ndarray]:
     """The front of each run, minimised: arrays of shape (n, m)."""
     if not len(runs):
         raise UserError("runs", "none given; give the trials of one search or more")
-    values = [finite(run.loc[judged_rows(run)], objectives) for run in runs]
+    judged = [run.loc[judged_rows(run)] for run in runs]
+    values = [finite(run, objectives) for run in judged]
+    if not mix_data:
+        refuse_mixed([*judged, *points], [name for name, *_ in objectives])
     return [value[nondominated(value)] for value in values]

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdsearch.errors import UserError
 from kdsearch.results.pareto.front import pareto_front
-from kdsearch.results.pareto.objectives import DEFAULT_OBJECTIVES, judged_rows, lowered, minimised
+from kdsearch.results.pareto.objectives import DEFAULT_OBJECTIVES, compared_rows, lowered, minimised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def best_under(
     objective : (name, direction)
         What is best.
     mix_data : bool
-        Whether rows of different data may be compared.
+        Whether rows of different data, or measured on different devices, may be compared.
     **budgets : float
         Greatest value of each column that is bounded, itself allowed. Of equal rows the one that
         takes least of the first budget is returned.
@@ -93,8 +93,8 @@ def best_under(
     >>> best_under(trials, parameters=10_000)["validation_accuracy"]
     >>> best_under(trials, latency_ms=2.5, size_bytes=50_000)
     """
-    rows = trials.loc[judged_rows(trials, mix_data)]
     aims = [objective, *((name, "min") for name in budgets)]
+    rows = trials.loc[compared_rows(trials, aims, mix_data)]
     values = minimised(rows, aims)
     whole = np.isfinite(values).all(1)
     if not whole.any():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdsearch.results.pareto.objectives import DEFAULT_OBJECTIVES, finite, judged_rows
+from kdsearch.results.pareto.objectives import DEFAULT_OBJECTIVES, compared_rows, finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,8 @@ def pareto_front(
         Direction ``max`` or ``min``; validation accuracy and parameters by default. A third part,
         the scale, changes no front.
     mix_data : bool
-        Whether rows of different data (their ``data_id``) may stand on one front.
+        Whether rows of different data (their ``data_id``) may stand on one front; or whose latency
+        or memory was measured on different devices, or whose bytes are at different bits.
 
     Returns
     -------
@@ -113,7 +114,7 @@ def pareto_front(
     Raises
     ------
     UserError
-        An objective that is no column of the trials, or rows of different data.
+        An objective that is no column of numbers of the trials, or rows that cannot be compared.
 
     Examples
     --------
@@ -121,7 +122,7 @@ def pareto_front(
     >>> pareto_front(trials, [("validation_accuracy", "max"), ("macs", "min")])
     """
     objectives = list(objectives or DEFAULT_OBJECTIVES)
-    rows = trials.loc[judged_rows(trials, mix_data)]
+    rows = trials.loc[compared_rows(trials, objectives, mix_data)]
     front = rows.loc[nondominated(finite(rows, objectives))]
     sizes = [name for name, direction, *_ in objectives if direction == "min"]
     by = [*(sizes or [objectives[0][0]]), *front.columns.intersection(["trial_id"])]
@@ -158,8 +159,9 @@ def front_ranks(
     """
     import pandas as pd
 
-    values = finite(trials, objectives or DEFAULT_OBJECTIVES)
-    counts = judged_rows(trials, mix_data) & ~np.isnan(values).any(1)
+    objectives = objectives or DEFAULT_OBJECTIVES
+    values = finite(trials, objectives)
+    counts = compared_rows(trials, objectives, mix_data) & ~np.isnan(values).any(1)
     ranks = pd.Series(pd.NA, index=trials.index, dtype="Int64", name="front_rank")
     ranks[counts] = fronts(values[counts])
     return ranks

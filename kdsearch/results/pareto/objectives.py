@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdsearch.errors import UserError
+from kdsearch.results.pareto.comparable import refuse_mixed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,11 @@ def minimised(rows: pd.DataFrame, objectives: Sequence[Sequence[str]]) -> np.nda
         if name not in rows:
             numbers = ", ".join(rows.select_dtypes("number").columns)
             raise UserError("objectives", f"{name} is no column of these trials; known: {numbers}")
-        values = rows[name].to_numpy(dtype=float, na_value=np.nan)
+        try:
+            values = rows[name].to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError):
+            fault = f"{name} holds what is no number; name a column of numbers"
+            raise UserError("objectives", fault) from None
         columns.append(-values if direction == "max" else values)
     return np.stack(columns, axis=1)
 
@@ -90,24 +95,32 @@ def left_out(
     >>> len(left_out(trials, [("validation_accuracy", "max"), ("latency_ms", "min")]))
     """
     values = finite(trials, objectives or DEFAULT_OBJECTIVES)
-    return trials.loc[judged_rows(trials, mix_data=True) & np.isnan(values).any(1)]
+    return trials.loc[judged_rows(trials) & np.isnan(values).any(1)]
 
 
-def judged_rows(trials: pd.DataFrame, mix_data: bool = False) -> np.ndarray:
+def judged_rows(trials: pd.DataFrame) -> np.ndarray:
     """Which rows a front is made of: complete trials of the search itself. Shape (n,), bool.
 
-    Raises
-    ------
-    UserError
-        They are of different data, and `mix_data` does not allow it.
+    A row that does not say what became of it is none.
     """
     kept = np.ones(len(trials), dtype=bool)
     for name, value in (("status", "complete"), ("purpose", "search")):
         if name in trials:
-            kept &= (trials[name] == value).to_numpy(dtype=bool)
-    if "data_id" in trials and not mix_data:
-        found = sorted(map(str, trials.loc[kept, "data_id"].dropna().unique()))
-        if len(found) > 1:
-            fault = f"{', '.join(found)}: different data on one front; take one, or mix_data=True"
-            raise UserError("data_id", fault)
+            kept &= (trials[name] == value).fillna(False).to_numpy(dtype=bool)
+    return kept
+
+
+def compared_rows(
+    trials: pd.DataFrame, objectives: Sequence[Sequence[str]], mix_data: bool = False
+) -> np.ndarray:
+    """As `judged_rows`.
+
+    Raises
+    ------
+    UserError
+        They are of different data, or measured differently, and `mix_data` does not allow it.
+    """
+    kept = judged_rows(trials)
+    if not mix_data:
+        refuse_mixed([trials.loc[kept]], [name for name, *_ in objectives])
     return kept

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kdsearch.results.pareto.comparable import refuse_mixed
 from kdsearch.results.pareto.front import hypervolume, nondominated
 from kdsearch.results.pareto.objectives import (
     DEFAULT_OBJECTIVES,
@@ -24,13 +25,15 @@ COSTS = ("epochs", "seconds", "gpu_seconds")
 
 
 def reference_box(
-    *tables: pd.DataFrame, objectives: Sequence[Sequence[str]] | None = None
+    *tables: pd.DataFrame,
+    objectives: Sequence[Sequence[str]] | None = None,
+    mix_data: bool = False,
 ) -> pd.DataFrame:
     """The best and the reference value of each objective, the same for all tables together.
 
     The rule: over the judged rows of all tables, each objective on its scale, ``best`` is the best
     value, and ``reference`` lies a tenth of the range beyond the worst (one unit of the scale where
-    all are equal), so that the ends of a front count too.
+    all are equal), so that the ends of a front count too. `mix_data` is as for `pareto_front`.
 
     Returns
     -------
@@ -41,7 +44,8 @@ def reference_box(
     Raises
     ------
     UserError
-        An objective that is no column, or a value that has no logarithm.
+        An objective that is no column, a value that has no logarithm, or rows, of one table or of
+        several, that cannot be compared.
 
     Examples
     --------
@@ -52,6 +56,8 @@ def reference_box(
 
     objectives = objectives or DEFAULT_OBJECTIVES
     values = np.concatenate([_judged(t, objectives) for t in tables])
+    if not mix_data:
+        refuse_mixed([t.loc[judged_rows(t)] for t in tables], [name for name, *_ in objectives])
     values = values[~np.isnan(values).any(1)]
     names = [o[0] for o in objectives]
     if not len(values):
@@ -66,6 +72,7 @@ def hypervolume_history(
     trials: pd.DataFrame,
     objectives: Sequence[Sequence[str]] | None = None,
     box: pd.DataFrame | None = None,
+    mix_data: bool = False,
 ) -> pd.DataFrame:
     """The hypervolume after every trial, as a share of the box: never falling, 0..1.
 
@@ -79,6 +86,8 @@ def hypervolume_history(
     box : DataFrame
         As `reference_box` gives it, of these trials by default. What is to be compared needs one
         box.
+    mix_data : bool
+        As for `pareto_front`.
 
     Returns
     -------
@@ -99,7 +108,10 @@ def hypervolume_history(
     import pandas as pd
 
     objectives = objectives or DEFAULT_OBJECTIVES
-    box = reference_box(trials, objectives=objectives) if box is None else box
+    if box is None:
+        box = reference_box(trials, objectives=objectives, mix_data=mix_data)
+    elif not mix_data:
+        refuse_mixed([trials.loc[judged_rows(trials)]], [name for name, *_ in objectives])
     if "purpose" in trials:
         trials = trials.loc[trials["purpose"] == "search"]
     volumes = _volumes(_judged(trials, objectives), lowered(box.T, objectives))
@@ -118,7 +130,7 @@ def hypervolume_history(
 def _judged(trials: pd.DataFrame, objectives: Sequence[Sequence[str]]) -> np.ndarray:
     """Objectives on their scales; a row that is not judged is NaN."""
     minimised(trials, objectives)  # a column that is missing is a fault of any table
-    rows = judged_rows(trials, mix_data=True)
+    rows = judged_rows(trials)
     values = np.full((len(trials), len(objectives)), np.nan)
     values[rows] = lowered(trials.loc[rows], objectives)
     return values
