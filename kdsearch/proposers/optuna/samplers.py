@@ -141,13 +141,21 @@ class OptunaProposer(Learner):
 
 
 class TPEProposer(OptunaProposer):
-    """Tree-structured Parzen estimators over several objectives (Ozaki et al. 2022)."""
+    """Tree-structured Parzen estimators over several objectives (Ozaki et al. 2022).
+
+    The holes that stand together are drawn together: a network and its rate, an option and what
+    stands behind it. What is good is sorted out once for all of them, not once a hole.
+    """
 
     def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=STARTUP, constant_liar=True
+                seed=seed,
+                n_startup_trials=STARTUP,
+                constant_liar=True,
+                multivariate=True,
+                group=True,
             )
 
 
