@@ -143,8 +143,8 @@ class OptunaProposer(Learner):
 class TPEProposer(OptunaProposer):
     """Tree-structured Parzen estimators over several objectives (Ozaki et al. 2022).
 
-    The holes that stand together are drawn together: a network and its rate, an option and what
-    stands behind it. What is good is sorted out once for all of them, not once a hole.
+    The holes that every trial has are drawn together, and what is good is sorted out once for them
+    all; those behind a choice are drawn one by one, where it leads to them.
     """
 
     def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
@@ -155,7 +155,6 @@ class TPEProposer(OptunaProposer):
                 n_startup_trials=STARTUP,
                 constant_liar=True,
                 multivariate=True,
-                group=True,
             )
 
 
