@@ -30,6 +30,8 @@ from grid_table import Table, search_config
 from scipy.stats import t as student_t
 from simulated import Trace, simulate
 
+from kdsearch.proposers import Proposer
+
 PROPOSERS = ("random", "tpe", "nsga2", "evolution", "portfolio")
 SCHEDULERS = ("none", "accuracy", "all")
 SHARES = (0.1, 0.25, 0.5, 1.0)
@@ -54,8 +56,8 @@ class Job:
         marks = [math.ceil(self.epochs * (i + 1) / 100) for i in range(100)]
         return [table().volume(trace.rows(mark)) for mark in marks]
 
-    def trace(self) -> Trace:
-        """The search itself."""
+    def trace(self, proposer: Proposer | None = None) -> Trace:
+        """The search itself; by a proposer that stands in no table, if one is given."""
         name, _, told = self.proposer.partition(":")
         config = search_config(
             proposer={
@@ -72,7 +74,12 @@ class Job:
             seed=self.seed,
         )
         return simulate(
-            table(), config, self.workers, accuracy_alone=self.scheduler == "accuracy", told=told
+            table(),
+            config,
+            self.workers,
+            accuracy_alone=self.scheduler == "accuracy",
+            told=told,
+            proposer=proposer,
         )
 
 
