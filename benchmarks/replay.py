@@ -100,7 +100,8 @@ def main() -> int:
     started = time.perf_counter()
     pairs = [("random", "none"), *product(args.proposers, args.schedulers)]
     pairs = list(dict.fromkeys(pairs))
-    jobs = [Job(*pair, s, args.epochs, args.workers) for pair in pairs for s in range(args.seeds)]
+    seeds, size = range(args.seeds), (args.epochs, args.workers)
+    jobs = [Job(proposer, on, seed, *size) for proposer, on in pairs for seed in seeds]
     with get_context("spawn").Pool(args.processes, torch.set_num_threads, (1,)) as pool:
         volumes = np.array(pool.map(Job.run, jobs, chunksize=1))
     curves = dict(zip(pairs, volumes.reshape(len(pairs), args.seeds, -1), strict=True))
