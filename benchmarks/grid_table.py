@@ -96,7 +96,11 @@ class Table:
             return 0.0
         seen = np.stack([-self.curves[rows, -1], np.log(self.parameters[rows])], axis=1)
         chosen = [row for row, kept in zip(rows, nondominated(seen), strict=True) if kept]
-        return hypervolume(self._points(chosen), self.reference)
+        return self.true_volume(chosen)
+
+    def true_volume(self, rows: list[int]) -> float:
+        """Noise-free hypervolume of these rows."""
+        return hypervolume(self._points(rows), self.reference)
 
     def _points(self, rows: list[int]) -> np.ndarray:
         accuracy = np.array([self.truth[row] for row in rows])

@@ -30,6 +30,8 @@ from grid_table import Table, search_config
 from scipy.stats import t as student_t
 from simulated import Trace, simulate
 
+from kdsearch.proposers import Proposer
+
 PROPOSERS = ("random", "tpe", "nsga2", "evolution", "portfolio")
 SCHEDULERS = ("none", "accuracy", "all")
 SHARES = (0.1, 0.25, 0.5, 1.0)
@@ -54,8 +56,8 @@ class Job:
         marks = [math.ceil(self.epochs * (i + 1) / 100) for i in range(100)]
         return [table().volume(trace.rows(mark)) for mark in marks]
 
-    def trace(self) -> Trace:
-        """The search itself."""
+    def trace(self, proposer: Proposer | None = None) -> Trace:
+        """The search itself; by a proposer that stands in no table, if one is given."""
         name, _, told = self.proposer.partition(":")
         config = search_config(
             proposer={
@@ -72,7 +74,12 @@ class Job:
             seed=self.seed,
         )
         return simulate(
-            table(), config, self.workers, accuracy_alone=self.scheduler == "accuracy", told=told
+            table(),
+            config,
+            self.workers,
+            accuracy_alone=self.scheduler == "accuracy",
+            told=told,
+            proposer=proposer,
         )
 
 
@@ -93,7 +100,8 @@ def main() -> int:
     started = time.perf_counter()
     pairs = [("random", "none"), *product(args.proposers, args.schedulers)]
     pairs = list(dict.fromkeys(pairs))
-    jobs = [Job(*pair, s, args.epochs, args.workers) for pair in pairs for s in range(args.seeds)]
+    seeds, size = range(args.seeds), (args.epochs, args.workers)
+    jobs = [Job(proposer, on, seed, *size) for proposer, on in pairs for seed in seeds]
     with get_context("spawn").Pool(args.processes, torch.set_num_threads, (1,)) as pool:
         volumes = np.array(pool.map(Job.run, jobs, chunksize=1))
     curves = dict(zip(pairs, volumes.reshape(len(pairs), args.seeds, -1), strict=True))

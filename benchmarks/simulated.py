@@ -15,7 +15,7 @@ from typing import Any
 from grid_table import Table
 
 from kdsearch.data import load_data
-from kdsearch.proposers import Done, build_proposer
+from kdsearch.proposers import Done, Proposer, build_proposer
 from kdsearch.results.records import EpochReport
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import ObjectiveConfig, SchedulerConfig
@@ -66,6 +66,7 @@ def simulate(
     *,
     accuracy_alone: bool = False,
     told: str = "",
+    proposer: Proposer | None = None,
 ) -> Trace:
     """Run a search to the end of its budget on so many simulated workers.
 
@@ -75,13 +76,16 @@ def simulate(
         Show the scheduler nothing but accuracy.
     told : str
         What the proposer is told of stopped trials, as its ``stopped`` says; empty: its default.
+    proposer : Proposer, optional
+        Asked instead of the one that the config names.
     """
     fixed, scheduler = config.fixed, None
     with (
         tempfile.TemporaryDirectory(dir=FOLDER) as place,
         open_search(Path(place) / "search", config) as store,
     ):
-        proposer = build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
+        if proposer is None:
+            proposer = build_proposer(fixed.proposer, config.space, fixed.objectives, fixed.seed)
         if told:
             again: Any = type(proposer)
             proposer = again(config.space, fixed.objectives, fixed.seed, stopped=told)

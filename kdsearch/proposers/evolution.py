@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from kdsearch.proposers.base import Observation, Proposal, Stopped
+from kdsearch.proposers.learner import Learner
 from kdsearch.proposers.mutation import mutate
 from kdsearch.proposers.ranking import best_first, lowered
 from kdsearch.search_sections import ObjectiveConfig
@@ -21,7 +22,7 @@ FURTHER = 0.25  # chance that one more hole changes, after the first
 REFUSED = 4  # so many refusals in a row change one hole more
 
 
-class EvolutionProposer:
+class EvolutionProposer(Learner):
     """Children of the winners of tournaments, in a population in which the oldest dies.
 
     Real et al. (2019) with several objectives: a tournament is won by the earliest front of those
@@ -39,8 +40,6 @@ class EvolutionProposer:
         not at all.
     """
 
-    finite = False
-
     def __init__(
         self,
         space: SearchSpace,
@@ -49,10 +48,8 @@ class EvolutionProposer:
         *,
         stopped: Stopped = "omitted",
     ) -> None:
-        self.space, self.objectives, self.seed = space, objectives, seed
-        self.stopped: Stopped = stopped
+        super().__init__(space, objectives, seed, stopped=stopped)
         self.population: deque[Observation] = deque(maxlen=POPULATION)
-        self._told = 0
         self._ran = 0
         self._resting: set[str] = set()
         self._refused = 0  # since a trial was last told
@@ -120,7 +117,3 @@ class EvolutionProposer:
         if observation.fate == "complete" or self.stopped == "complete":
             return excess, 0, 0
         return excess, 1, -observation.epochs if self.stopped == "constraint" else 0
-
-    def _rng(self, trial_id: str) -> random.Random:
-        """A stream for this proposal alone: after a break none comes again."""
-        return random.Random(f"{self.seed}:{trial_id}:{self._told}")

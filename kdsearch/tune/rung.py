@@ -30,7 +30,7 @@ class Rung:
 
     def __init__(self, objectives: int) -> None:
         self.trials: list[str] = []
-        self.values = np.empty((0, objectives))
+        self._held = np.empty((8, objectives))  # with room for those to come
         self.passed: set[str] = set()
         self.ended: set[str] = set()
         self._known: set[str] = set()
@@ -41,11 +41,18 @@ class Rung:
     def __len__(self) -> int:
         return len(self.trials)
 
+    @property
+    def values(self) -> np.ndarray:
+        """What each trial had reached, in the order of `trials`."""
+        return self._held[: len(self)]
+
     def add(self, trial_id: str, values: Sequence[float]) -> None:
         """Record an arrival."""
+        if len(self) == len(self._held):  # twice the room: seldom copied, however many come
+            self._held = np.concatenate([self._held, np.empty_like(self._held)])
+        self._held[len(self)] = values
         self.trials.append(trial_id)
         self._known.add(trial_id)
-        self.values = np.vstack([self.values, values])
 
     def waiting(self) -> np.ndarray:
         """Which of the trials may still go on: array of bool."""

@@ -144,6 +144,23 @@ def test_however_many_it_is_told_the_study_stays_small(kind: type[OptunaProposer
     assert set(told_of(proposer)) > {f"{i:05d}" for i in range(195, 200)}
 
 
+@pytest.mark.parametrize("kind", BOTH)
+def test_however_many_run_at_once_the_study_stays_small(kind: type[OptunaProposer]) -> None:
+    bound, running = 24, 200
+    proposer = kind(SPACE, OBJECTIVES, bound=bound)
+    proposals = [propose(proposer, i) for i in range(running)]
+    rows: list[int] = []
+    for i in range(100):
+        proposer.observe(seen(i, proposals[i], "stopped" if i % 2 else "complete"))
+        proposals.append(propose(proposer, running + i))
+        rows.append(len(proposer.study.get_trials(deepcopy=False)))
+    assert max(rows[bound:]) <= 1.75 * bound + 2  # told, the running that were asked last, and new
+    ended = {f"{i:05d}" for i in range(100)}
+    assert set(told_of(proposer)) <= ended and f"{99:05d}" in told_of(proposer)
+    still = proposer.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    assert len(still) <= bound
+
+
 def test_random_proposals_are_learned_from_like_others() -> None:
     proposer = TPEProposer(SPACE, OBJECTIVES)
     random = [proposer.propose_random(f"{i:05d}") for i in range(6)]

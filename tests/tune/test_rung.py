@@ -34,6 +34,16 @@ def test_a_net_that_goes_on_is_the_net_in_one_go(first: int, more: int, seed: in
     np.testing.assert_array_equal(rest, whole[first : first + more])
 
 
+def test_a_rung_keeps_every_arrival_in_order() -> None:
+    points = np.random.default_rng(0).random((1000, 3))
+    rung = Rung(3)
+    for i, point in enumerate(points):
+        rung.add(str(i), point.tolist())
+        assert len(rung) == len(rung.values) == i + 1 and str(i) in rung
+    np.testing.assert_array_equal(rung.values, points)
+    assert rung.trials == [str(i) for i in range(1000)]
+
+
 def test_a_net_of_equal_points_is_an_order_too() -> None:
     points = np.ones((4, 2))
     assert sorted(epsilon_net(points, points.min(0), points.max(0))) == [0, 1, 2, 3]

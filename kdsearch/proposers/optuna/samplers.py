@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kdsearch.proposers.base import Observation, Proposal, Stopped
+from kdsearch.proposers.learner import Learner
 from kdsearch.proposers.memory import Memory
 from kdsearch.proposers.mutation import mutate
 from kdsearch.proposers.optuna.holes import distributions, suggest
@@ -27,12 +28,12 @@ POPULATION = 24  # of NSGA-II: several generations in a budget of some hundred t
 GENERATION = "NSGAIISampler:generation"  # where Optuna keeps it; a test sees that it is read
 
 
-class OptunaProposer:
+class OptunaProposer(Learner):
     """Asks a sampler of Optuna. Base of the proposers below.
 
     The time of an ask grows with the trials of a study, and a study keeps every trial for ever. So
     a new one is begun whenever a quarter of `bound` has been asked or told, with at most `bound`
-    observations: the best fronts and the most recent.
+    observations, the best fronts and the most recent, and of what runs the last half of `bound`.
 
     Parameters
     ----------
@@ -45,8 +46,6 @@ class OptunaProposer:
         Observations that a new study is told.
     """
 
-    finite = False
-
     def __init__(
         self,
         space: SearchSpace,
@@ -56,16 +55,15 @@ class OptunaProposer:
         stopped: Stopped = "pruned",
         bound: int = BOUND,
     ) -> None:
-        self.space, self.objectives, self.seed = space, objectives, seed
-        self.stopped: Stopped = stopped
+        super().__init__(space, objectives, seed, stopped=stopped)
         self.bound = bound
         self._distributions = distributions(space)
         self._memory = Memory(objectives, bound)
         self._study: optuna.Study | None = None  # made when one is asked
         self._grown = 0  # trials since it was made
-        self._told = 0
         self._rested: dict[str, tuple[Any, ...]] = {}  # what the sampler sees of those that rest
-        self._running: dict[str, tuple[int, Assignment]] = {}  # number in the study, assignment
+        self._running: dict[str, Assignment] = {}
+        self._numbers: dict[str, int] = {}  # in the study, of those that it was told of
 
     @property
     def study(self) -> optuna.Study:
@@ -77,25 +75,25 @@ class OptunaProposer:
         study = self._study or self._begin(trial_id)
         trial = self._ask(study)
         filled = self.space.fill(partial(suggest, trial))
-        self._running[trial_id] = trial.number, filled.assignment
+        self._running[trial_id], self._numbers[trial_id] = filled.assignment, trial.number
         self._grown += 1
         return Proposal(filled.assignment)
 
     def propose_random(self, trial_id: str) -> Proposal:
         """A random assignment, which the model learns from like from its own."""
         study = self._study or self._begin(trial_id)
-        rng = random.Random(f"{self.seed}:{trial_id}:{self._told}")
-        assignment = self.space.sample(rng).assignment
+        assignment = self.space.sample(self._rng(trial_id)).assignment
         self._run(study, trial_id, assignment)
         return Proposal(assignment)
 
     def observe(self, observation: Observation) -> None:
         """Take notice of any trial: of one asked here, before a break, or of another proposer."""
         self._told += 1
-        running = self._running.pop(observation.trial_id, None)
-        if running is not None and self._study is not None:
+        self._running.pop(observation.trial_id, None)
+        number = self._numbers.pop(observation.trial_id, None)
+        if number is not None and self._study is not None:
             # What was asked makes room for the whole truth, constraints included.
-            self._study.tell(running[0], state=TrialState.FAIL)
+            self._study.tell(number, state=TrialState.FAIL)
         trial = self._frozen(observation)
         seen = trial.state, trial.values, trial.constraints
         before = self._rested.pop(observation.trial_id, None)
@@ -118,7 +116,8 @@ class OptunaProposer:
         study = self._study = new_study(self.objectives, self._sampler(rng.getrandbits(32)))
         for observation in self._memory.kept():
             self._add(study, self._frozen(observation))
-        for running_id, (_, assignment) in list(self._running.items()):
+        self._numbers.clear()
+        for running_id, assignment in list(self._running.items())[-(self.bound // 2) :]:
             self._run(study, running_id, assignment)
         self._grown = 0
         return study
@@ -128,8 +127,8 @@ class OptunaProposer:
         known = {name: self._distributions[name] for name in labels}
         running = create_trial(state=TrialState.RUNNING, params=labels, distributions=known)
         study.add_trial(running)
-        number = study.get_trials(deepcopy=False)[-1].number
-        self._running[trial_id] = number, assignment
+        self._numbers[trial_id] = study.get_trials(deepcopy=False)[-1].number
+        self._running[trial_id] = assignment
         self._grown += 1
 
     def _add(self, study: optuna.Study, trial: FrozenTrial) -> None:
@@ -152,13 +151,20 @@ class OptunaProposer:
 
 
 class TPEProposer(OptunaProposer):
-    """Tree-structured Parzen estimators over several objectives (Ozaki et al. 2022)."""
+    """Tree-structured Parzen estimators over several objectives (Ozaki et al. 2022).
+
+    The holes that every trial has are drawn together, and what is good is sorted out once for them
+    all; those behind a choice are drawn one by one, where it leads to them.
+    """
 
     def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=STARTUP, constant_liar=True
+                seed=seed,
+                n_startup_trials=STARTUP,
+                constant_liar=True,
+                multivariate=True,
             )
 
 
@@ -180,12 +186,10 @@ class NSGA2Proposer(OptunaProposer):
     def propose(self, trial_id: str) -> Proposal:
         """A child of the last generation's best; of the first generation, a random assignment."""
         assignment = super().propose(trial_id).assignment
-        number, _ = self._running.pop(trial_id)
-        running = [other for _, other in self._running.values()]
-        if assignment in running or self._memory.holds(assignment):
-            rng = random.Random(f"{self.seed}:{trial_id}:{self._told}")
-            assignment = mutate(self.space, assignment, 1, rng)
-        self._running[trial_id] = number, assignment
+        del self._running[trial_id]
+        if assignment in self._running.values() or self._memory.holds(assignment):
+            assignment = mutate(self.space, assignment, 1, self._rng(trial_id))
+        self._running[trial_id] = assignment
         return Proposal(assignment)
 
     def _ask(self, study: optuna.Study) -> optuna.Trial:
