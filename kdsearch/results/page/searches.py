@@ -41,6 +41,8 @@ class Search:
         The search file; empty where no log was kept.
     tests : dict of str to float
         Test accuracy by trial, where it has been read.
+    history : History
+        What the log says; empty where none was kept.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Search:
     objectives: tuple[Objective, ...]
     config: dict[str, Any] = field(default_factory=dict)
     tests: dict[str, float] = field(default_factory=dict)
+    history: History = field(default_factory=History)
 
     @cached_property
     def front(self) -> pd.DataFrame:
@@ -121,6 +124,7 @@ def _read(folder: Path, name: str, objectives: tuple[Objective, ...] | None) -> 
         objectives=objectives or _declared(config),
         config=config,
         tests=history.tests,
+        history=history,
     )
     for objective, *_ in (search.height, *search.sizes):
         if objective not in trials:
