@@ -85,6 +85,11 @@ class Edited:
         """The teacher's."""
         return cost(self.teacher).parameters
 
+    @cached_property
+    def least(self) -> int:
+        """Parameters of the smallest student, at most the teacher's."""
+        return min(self.size([0] * len(self.decisions)), self.parameters)
+
     @property
     def unchanged(self) -> tuple[int, ...]:
         """The actions that change least: the last option of every decision."""

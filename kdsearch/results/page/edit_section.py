@@ -55,4 +55,6 @@ def _words(search: Search, best: dict[str, object]) -> str:
     accuracy = amount("validation_accuracy", best["validation_accuracy"])
     against = amount("validation_accuracy", told["validation_accuracy"])
     size = f"{amount('parameters', best['parameters'])} of {told['parameters']:,} parameters"
-    return f"R {best['reward']:.4f}; {size} ({smaller:.3g}x smaller), {accuracy} ({against})"
+    return (
+        f"R {best['reward']:.4f}; {size} ({smaller:.3g}x smaller), {accuracy} (teacher {against})"
+    )

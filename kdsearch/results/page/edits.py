@@ -86,6 +86,8 @@ def place(architecture: Architecture, stage: int, block: int | None = None) -> s
     """Where a block stands, in words; an mlp's stages are its layers."""
     if architecture.family == "mlp":
         return f"layer {stage + 1}"
+    if block is not None and architecture.stages[stage].blocks[block].kind == "dense":
+        return f"hidden layer {block + 1}"
     return f"stage {stage + 1}" + ("" if block is None else f", block {block + 1}")
 
 
