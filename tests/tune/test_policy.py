@@ -138,6 +138,11 @@ def test_a_search_without_a_policy_has_none_to_save(tmp_path: Path) -> None:
             "student.keep",
             "2 removable blocks",
         ),
+        (
+            {"teacher": {"architecture": {"family": "torchvision", "model": "mobilenet_v2"}}},
+            "teacher.architecture.model",
+            "mobilenet_v2 cannot be edited",
+        ),
         ({"objectives": [{"name": "macs", "direction": "min"}]}, "objectives", "learns from"),
     ],
 )
