@@ -38,11 +38,18 @@ def make_proposer(
         teacher=only.pop() if len(only) == 1 else None,
         teacher_accuracy=accuracy,
         trials=fixed.budget.trials,
-        policy=_read_policy(config),
+        policy=read_policy(config),
     )
 
 
-def _read_policy(config: SearchConfig) -> bytes | None:
+def read_policy(config: SearchConfig) -> bytes | None:
+    """The policy that a search begins with; None where it names none.
+
+    Raises
+    ------
+    UserError
+        A file that cannot be read.
+    """
     name = config.fixed.proposer.policy
     if name is None:
         return None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kdsearch.architecture import Architecture, Block, Stage
 from kdsearch.edits.placing import RESIDUAL
+from kdsearch.edits.vgg import DROPOUT, MODELS, vgg, vgg_tensors
 from kdsearch.errors import UserError
 from kdsearch.students import build_student, output_shapes
 from kdsearch.students.network import Network
@@ -19,13 +21,10 @@ from kdsearch.students.sites import POOLED, entry_stride
 OURS = (*RESIDUAL, "convnet", "mlp")
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 WIDTHS = (64, 128, 256, 512)
-FREE = ("zero_init_residual",)  # options that change weights alone
+FREE = ("zero_init_residual", "init_weights")  # options that change weights alone
 # The first layer of a model that no family of ours has.
 MISSING = {
     r"(wide_)?resne(x)?t\d+": "layer1.0 is a bottleneck of three convolutions, ours have two",
-    r"vgg\d+_bn": "classifier.0 reads a 7x7 map and is followed by two more layers, our head is "
-    "one linear layer over the map's mean",
-    r"vgg\d+": "features.0 is a convolution that no batch norm follows, ours have one each",
 }
 # torchvision's name of a module -> ours.
 NAMES = (
@@ -44,7 +43,8 @@ def as_architecture(architecture: Architecture) -> Architecture:
     """The network in stages and blocks of ours, which compute the same.
 
     An architecture of ours is itself. torchvision's resnet18 and resnet34 are of the family
-    `resnet`; one that reads gray images repeats them to three channels, which is a stem of one.
+    `resnet`, its vggs of the family `convnet`; one that reads gray images repeats them to three
+    channels, which is a first convolution of one.
 
     Raises
     ------
@@ -60,27 +60,33 @@ def as_architecture(architecture: Architecture) -> Architecture:
         raise UserError("family", f"{fault}: {remedy}")
     options = dict(architecture.options)
     model = str(options.pop("model"))
-    if model not in BLOCKS:
+    if model not in BLOCKS and model not in MODELS:
         patterns = (fault for pattern, fault in MISSING.items() if re.fullmatch(pattern, model))
         fault = next(patterns, "its layers are not those of a family of ours")
-        known = f"{remedy}, or {' or '.join(BLOCKS)}"
+        known = f"{remedy}, or {', '.join(BLOCKS)} or a vgg"
         raise UserError("model", f"{model} cannot be edited: {fault}; {known}")
     for name in options:
-        if name not in FREE:
+        if name not in FREE and (name != "dropout" or model not in MODELS):
             raise UserError(
                 name, f"{model} with this option cannot be edited: drop it, or {remedy}"
             )
+    try:
+        made = _made(architecture, model, options)
+        output_shapes(made, 1)
+    except UserError as error:  # torchvision's would go on striding over one pixel
+        raise UserError("model", f"{model} cannot be edited: {error.fault}; {remedy}") from None
+    return made
+
+
+def _made(architecture: Architecture, model: str, options: Mapping[str, Any]) -> Architecture:
+    if model in MODELS:
+        return vgg(architecture, model, options.get("dropout", DROPOUT))
     stages = tuple(
         Stage(tuple(Block(KIND, inner=w, stride=entry_stride(s, i)) for i in range(count)), w)
         for s, (w, count) in enumerate(zip(WIDTHS, BLOCKS[model], strict=True))
     )
     stem = Block(POOLED, WIDTHS[0], kernel=7, stride=2)
-    made = Architecture("resnet", architecture.input, architecture.classes, stem, stages)
-    try:
-        output_shapes(made, 1)
-    except UserError as error:  # torchvision's would go on striding over one pixel
-        raise UserError("model", f"{model} cannot be edited: {error.fault}; {remedy}") from None
-    return made
+    return Architecture("resnet", architecture.input, architecture.classes, stem, stages)
 
 
 @torch.no_grad()
@@ -102,13 +108,17 @@ def as_network(architecture: Architecture, network: nn.Module) -> Network:
     if isinstance(network, Network):
         return network
     own = as_architecture(architecture)
-    tensors = _renamed(network.state_dict())
-    if own.input[0] == 1:  # a gray image in three channels meets the sum of their filters
-        tensors["stem.0.weight"] = tensors["stem.0.weight"].sum(1, keepdim=True)
-    device = tensors["stem.0.weight"].device
+    device = next(network.parameters()).device
     made = build_student(own, seed=0, device=device)
-    made.load_state_dict(tensors)
     assert isinstance(made, Network)
+    if own.family == "convnet":
+        tensors = vgg_tensors(network, own, made.state_dict())
+    else:
+        tensors = _renamed(network.state_dict())
+    if own.input[0] == 1:  # a gray image in three channels meets the sum of their filters
+        first = next(name for name in made.state_dict() if name in tensors)
+        tensors[first] = tensors[first].sum(1, keepdim=True)
+    made.load_state_dict(tensors)
     return made.train(network.training)
 
 

@@ -25,7 +25,7 @@ def placed(architecture: Architecture) -> list[list[Site]]:
         return [[Site(stage.blocks[0], i, o, (1, 1), (1, 1))] for stage, (i, o) in steps]
     if is_residual(architecture):
         return sites(architecture, RESIDUAL[architecture.family])
-    return sites(architecture, convnet.KIND, pooled=True)
+    return convnet.placed(architecture)
 
 
 def projects(architecture: Architecture, stage: int, block: int, site: Site) -> bool:

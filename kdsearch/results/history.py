@@ -54,6 +54,8 @@ class History:
         What `kdsearch finish` was last asked for; empty where it never was.
     earlier : dict
         What earlier searches gave this one to begin with; empty where there were none.
+    teachers : dict of str to dict
+        The teachers that students are edits of, by identity; none in logs of an earlier kdsearch.
     """
 
     header: Event = field(default_factory=dict)
@@ -72,6 +74,7 @@ class History:
     exhausted: str | None = None
     finish: Event = field(default_factory=dict)
     earlier: Event = field(default_factory=dict)
+    teachers: dict[str, Event] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         """Fold one more event in."""
@@ -90,6 +93,8 @@ class History:
             self.tests[event["trial_id"]] = event["test_accuracy"]
         elif kind == "pause":
             self.seconds += event["seconds"]
+        elif kind == "teacher":
+            self.teachers[event["teacher_id"]] = event
         elif kind == "exhausted":
             self.exhausted = event["why"]
 

@@ -4,7 +4,10 @@ Events are plain mappings, one JSON line each. A line ends with ``check``, the C
 and all before it: one that was changed, lost or moved is found. The driver writes them:
 
 ``search``
-    First line: schema version, name, the config tree, the columns of the holes.
+    First line: schema version, name, the config tree, the columns of the holes; the hash of the
+    policy file that it began with, where it did.
+``teacher``
+    A teacher that students are edits of: its blocks, those that may go, its parameters.
 ``trial``
     A trial starts; if one starts again, after a break or because what it rested on was lost (then
     ``again`` says why), its earlier epochs are void. It holds what was measured of the student

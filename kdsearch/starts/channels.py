@@ -49,7 +49,9 @@ def parts(
         found[-1, "stem"] = Part(network.stem, stream, None)
     count = 0
     for number, stage in enumerate(architecture.stages):
-        whole = network.stages[number]
+        dense = number == len(network.stages)  # hidden layers before the head
+        whole = network.neck if dense else network.stages[number]
+        assert whole is not None
         modules = [whole] if network.flat else list(whole.children())
         for block in range(len(stage.blocks)):
             if (number, block) not in kept:

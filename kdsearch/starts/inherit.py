@@ -28,10 +28,10 @@ def inherited_student(config: InheritStart, materials: Materials) -> nn.Module:
     A removed residual branch becomes the identity; a removed layer of a chain too, channel by
     channel. Of every coupling group the most important channels stay, in their old order: ``l1``
     sums the absolute weights of all filters that write a channel, ``bn`` the absolute scales of all
-    batch norms on it (Liu et al., 2017, arXiv:1708.06519). All that writes or reads a cut channel
-    is cut alike. Then the batch norms take their statistics anew from `recalibrate` training
-    batches, as the trial's own seed and augmentation give them. Where nothing is edited the
-    student is the teacher, to the last digit.
+    batch norms on it (Liu et al., 2017, arXiv:1708.06519), or as l1 where there is none. All
+    that writes or reads a cut channel is cut alike. Then the batch norms take their statistics anew
+    from `recalibrate` training batches, as the trial's own seed and augmentation give them. Where
+    nothing is edited the student is the teacher, to the last digit.
 
     Pitfalls: an edit that makes two neighbouring widths equal may take a projection or a widening
     layer away altogether, or add a shortcut, as the family's rule is: then the branch is inherited
@@ -93,17 +93,25 @@ def important(
     importance : str
         ``l1`` or ``bn``. Of channels alike the first ones stay.
     """
-    scores = [torch.zeros(width, dtype=torch.double) for width in widths]
-    for part in found.values():
-        if part.writes is not None:
-            for module in part.module.modules():
-                if (score := _score(module, importance)) is not None:
-                    scores[part.writes] += score.detach().cpu().double()
+    scores: dict[Space, Tensor] = {s: torch.zeros(width) for s, width in enumerate(widths)}
+    for measure in ("l1", importance):  # the weights alone where no norm is
+        scores |= _scores(found, measure)
     stay = (
-        torch.argsort(score, descending=True, stable=True)[:count].sort().values
-        for score, count in zip(scores, kept, strict=True)
+        torch.argsort(scores[space], descending=True, stable=True)[:count].sort().values
+        for space, count in enumerate(kept)
     )
     return {None: None, **dict(enumerate(stay))}
+
+
+def _scores(found: Mapping[Key, Part], importance: str) -> dict[Space, Tensor]:
+    """What a measure says of the channels of all spaces that it reads."""
+    scores: dict[Space, Tensor] = {}
+    for part in found.values():
+        for module in part.module.modules() if part.writes is not None else ():
+            if (score := _score(module, importance)) is not None:
+                before = scores.get(part.writes, 0.0)
+                scores[part.writes] = score.detach().cpu().double() + before
+    return scores
 
 
 def _score(module: nn.Module, importance: str) -> Tensor | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A square convolution without bias; `height` and `width` are those of its output."""
+    """A square convolution; `height` and `width` are those of its output."""
 
     inputs: int
     outputs: int
@@ -19,16 +19,21 @@ class Conv:
     height: int
     width: int
     groups: int = 1
+    bias: bool = False
 
     @property
     def parameters(self) -> int:
-        """Weights."""
-        return self.outputs * (self.inputs // self.groups) * self.kernel**2
+        """Weights, and perhaps one bias an output."""
+        return self._weights + self.outputs * self.bias
 
     @property
     def macs(self) -> int:
         """Every weight is used once at every position of the output."""
-        return self.parameters * self.height * self.width
+        return self._weights * self.height * self.width
+
+    @property
+    def _weights(self) -> int:
+        return self.outputs * (self.inputs // self.groups) * self.kernel**2
 
     @property
     def buffers(self) -> int:

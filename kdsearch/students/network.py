@@ -35,6 +35,9 @@ class Network(nn.Module):
     rectified : bool
         Whether every stage ends with a ReLU, which is then left to the network: not in place, so
         that both what it reads and what it gives can be shown.
+    neck : nn.Module, optional
+        From the last stage's output to the vectors that the head reads; their spatial mean by
+        default.
     """
 
     def __init__(
@@ -46,18 +49,20 @@ class Network(nn.Module):
         *,
         flat: bool = False,
         rectified: bool = True,
+        neck: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.flat, self.rectified = flat, rectified
         self.stem = stem
         self.stages = nn.ModuleList(stages)
+        self.neck = neck or _Mean()
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         self.head = nn.Linear(width, classes)
 
     def forward(self, inputs: Tensor) -> Outputs:
-        """Logits, every stage's output, and what the head reads: the last one's spatial mean."""
+        """Logits, every stage's output, and what the head reads."""
         x = inputs.flatten(1) if self.flat else _quickest_order(inputs)
         if self.stem is not None:
             x = self.stem(x)
@@ -69,8 +74,15 @@ class Network(nn.Module):
             if self.rectified:
                 x = F.relu(x)
             features.append(x)
-        pooled = x if self.flat else x.mean((2, 3))
+        pooled = x if self.flat else self.neck(x)
         return Outputs(self.head(pooled), tuple(features), pooled, tuple(preactivations))
+
+
+class _Mean(nn.Module):
+    """The spatial mean of a map."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.mean((2, 3))
 
 
 def _quickest_order(maps: Tensor) -> Tensor:

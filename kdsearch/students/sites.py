@@ -74,13 +74,25 @@ def sites(architecture: Architecture, kind: str, *, pooled: bool = False) -> lis
         row: list[Site] = []
         for index, block in enumerate(stage.blocks):
             _check(block, kind)
-            if min(size) < block.stride:
-                raise UserError("", _too_deep(architecture, number, size))
-            after = _shrink(size, block.stride, pooled)
+            after = pooled_to(architecture, number, size, block.stride, pooled=pooled)
             row.append(Site(block, channels, stage.width_of(index), size, after))
             channels, size = row[-1].outputs, after
         placed.append(row)
     return placed
+
+
+def pooled_to(
+    architecture: Architecture,
+    stage: int,
+    size: tuple[int, int],
+    stride: int,
+    *,
+    pooled: bool = True,
+) -> tuple[int, int]:
+    """The map that a block of a stage leaves of one that it strides over; errors as `sites`."""
+    if min(size) < stride:
+        raise UserError("", _too_deep(architecture, stage, size))
+    return _shrink(size, stride, pooled)
 
 
 def stem_map(architecture: Architecture) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from kdsearch.results.records import SCHEMA_VERSION, TOLD_APART
 from kdsearch.results.store import ResultStore
 from kdsearch.results.tables import write_aside
 from kdsearch.search_config import SearchConfig
+from kdsearch.tune.policy import check_same_policy, policy_hash
 
 PACKAGES = ("kdsearch", "numpy", "optuna", "pandas", "pyarrow", "ray", "torch", "torchvision")
 
@@ -33,14 +34,17 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
     ------
     UserError
         Another process runs it, the folder holds another search, or a key other than a larger
-        budget was changed.
+        budget was changed, or the policy that it began with.
     """
     with ResultStore.open(folder) as store:
         tree = json.loads(json.dumps(config.tree, allow_nan=False, default=str))
         if store.history.trials:
             _compare(folder, store.history.header["config"], tree)
-        if store.history.header.get("config") != tree:  # new, mended before a run, or raised
-            store.append(
+            check_same_policy(store.history, config)
+        then = store.history.header
+        policy = then.get("policy") if store.history.trials else policy_hash(config)
+        if (then.get("config"), then.get("policy")) != (tree, policy):
+            store.append(  # new, mended before a run, or raised
                 {
                     "event": "search",
                     "schema": SCHEMA_VERSION,
@@ -48,6 +52,7 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
                     "config": tree,
                     "columns": config.columns(),
                     "base": str(config.base),
+                    **({"policy": policy} if policy else {}),
                     "started_at": datetime.now(UTC).isoformat(),
                 }
             )

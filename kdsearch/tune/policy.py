@@ -1,7 +1,8 @@
-"""The policy of a search, rebuilt from its log."""
+"""The policy of a search: rebuilt from its log, and the same as when it was started."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from kdsearch.architecture import Architecture
@@ -9,7 +10,7 @@ from kdsearch.config import TrialSpec
 from kdsearch.errors import UserError
 from kdsearch.proposers.n2n import N2NProposer
 from kdsearch.proposers.portfolio import PortfolioProposer
-from kdsearch.proposing import make_proposer
+from kdsearch.proposing import make_proposer, read_policy
 from kdsearch.results.history import History
 from kdsearch.search_config import SearchConfig
 from kdsearch.students import describe
@@ -29,9 +30,11 @@ def save_policy(results: Path, file: Path) -> int:
     Raises
     ------
     UserError
-        No search there, none of n2n, or a file that cannot be written.
+        No search there, none of n2n, one that began with a policy file that has changed since, or
+        a file that cannot be written.
     """
     history, config = read_search(results)
+    check_same_policy(history, config)
     proposer = replayed(history, config)
     if proposer is None:
         name = config.fixed.proposer.name
@@ -63,6 +66,33 @@ def replayed(history: History, config: SearchConfig) -> N2NProposer | None:
         proposer = proposer.members["n2n"]
     assert isinstance(proposer, N2NProposer)
     return proposer
+
+
+def policy_hash(config: SearchConfig) -> str | None:
+    """Which policy a search begins with; None where it names none, or none that can be read."""
+    try:
+        policy = read_policy(config)
+    except UserError:  # said when the proposer is made, where one is
+        return None
+    return None if policy is None else hashlib.sha256(policy).hexdigest()[:16]
+
+
+def check_same_policy(history: History, config: SearchConfig) -> None:
+    """Refuse a policy file that has changed: the log would be told to another policy.
+
+    Raises
+    ------
+    UserError
+        Other content than when the search was started. Logs of an earlier kdsearch do not say.
+    """
+    then, now = history.header.get("policy"), policy_hash(config)
+    if then is None or now is None or then == now:
+        return
+    raise UserError(
+        "proposer.policy",
+        f"{config.fixed.proposer.policy} has changed since the search was started (then {then}, "
+        f"now {now}); restore the file, or give the search another name",
+    )
 
 
 def _teacher(trial: dict[str, str]) -> Architecture | None:

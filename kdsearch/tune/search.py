@@ -22,6 +22,7 @@ from kdsearch.tune.finish import finish_front, finish_rest
 from kdsearch.tune.opening import load_same, open_search, refuse_elsewhere
 from kdsearch.tune.progress import SearchProgress
 from kdsearch.tune.repeats import Asked
+from kdsearch.tune.taught import record_teachers
 from kdsearch.tune.warm_start import Source, read_earlier, warm
 from kdsearch.tune.workers import Workers, hired
 
@@ -118,6 +119,7 @@ def _run(workers: Workers, store: ResultStore, sources: Sequence[Source], summar
     refuse_elsewhere(store, ground.meter)
     taught = [ground.teachers.get(t.model_dump_json()) for t, _, _ in summary.teachers]
     accuracy = max((t.validation_accuracy for t in taught if t is not None), default=1.0)
+    record_teachers(store, ground, [(t, a) for t, a, _ in summary.teachers])
     inner = make_proposer(config, [a for _, a, _ in summary.teachers], accuracy)
     driver = Driver(
         ground,

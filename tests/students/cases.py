@@ -36,7 +36,10 @@ def _convnet(rng: random.Random) -> dict[str, Any]:
     depth = rng.randint(1, 4)
     convs = rng.choice((2, [rng.randint(1, 3) for _ in range(depth)]))
     kernel = rng.choice((1, 3, 5))
-    return {"widths": _widths(rng, depth), "convs": convs, "kernel": kernel, "depth": depth}
+    section = {"widths": _widths(rng, depth), "convs": convs, "kernel": kernel, "depth": depth}
+    if depth < 4 and rng.random() < 0.5:  # the map of deeper ones is a pixel
+        section |= {"hidden": _widths(rng, rng.randint(1, 3)), "dropout": rng.choice((0, 0.5))}
+    return {**section, "norm": rng.random() < 0.7}
 
 
 def _mlp(rng: random.Random) -> dict[str, Any]:

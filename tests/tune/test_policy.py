@@ -79,6 +79,27 @@ def test_a_search_broken_off_goes_on_with_the_same_policy(tmp_path: Path) -> Non
             assert again[key] == events[cut][key]
 
 
+@pytest.mark.parametrize("bound", [6000, 2000])
+def test_when_no_removal_is_left_that_may_run_widths_are_next(tmp_path: Path, bound: int) -> None:
+    paper = {"name": "n2n", "profile": "n2n_paper"}
+    config = edits(proposer=paper, constraints={"parameters": bound})
+    searched(tmp_path / "whole", config)
+    lines, events = log_of(tmp_path / "whole"), events_of(tmp_path / "whole")
+    starts = [i for i, event in enumerate(events) if event["event"] == "trial"]
+    assert len(starts) == 30 and not any(e["event"] == "exhausted" for e in events)
+    removals = [events[i] for i in starts if events[i]["note"]["stage"] == 0]
+    assert len(removals) <= 4  # of two blocks, and the small bound lets none run
+    assert (bound == 2000) == (not removals)
+    cut = starts[12]
+    (folder := tmp_path / "cut").mkdir()
+    (folder / "log.jsonl").write_bytes(b"".join(lines[:cut]))
+    with made_driver(folder, config, fresh(config)) as driver:
+        flying = len(at_home(driver).store.history.running)
+        launched = [started(driver).trial_id for _ in range(flying + 1)]
+    assert launched[-1] == events[cut]["trial_id"]
+    assert events_of(folder, "trial")[-1]["note"] == events[cut]["note"]
+
+
 def test_the_log_alone_gives_the_policy_and_another_search_begins_with_it(tmp_path: Path) -> None:
     config, file = edits(), tmp_path / "made" / "policy"
     made = searched(tmp_path / "search", config)
@@ -116,6 +137,11 @@ def test_a_search_without_a_policy_has_none_to_save(tmp_path: Path) -> None:
             {"student": {"family": "edited", "keep": {"each": 3, "choice": [1, 0]}}},
             "student.keep",
             "2 removable blocks",
+        ),
+        (
+            {"teacher": {"architecture": {"family": "torchvision", "model": "mobilenet_v2"}}},
+            "teacher.architecture.model",
+            "mobilenet_v2 cannot be edited",
         ),
         ({"objectives": [{"name": "macs", "direction": "min"}]}, "objectives", "learns from"),
     ],

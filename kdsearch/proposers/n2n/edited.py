@@ -13,7 +13,7 @@ import torch
 from kdsearch.architecture import Architecture
 from kdsearch.cost import cost
 from kdsearch.domains import Domain, Scalar
-from kdsearch.edits import Group, Unit, edit, groups, units, void
+from kdsearch.edits import Group, Unit, as_architecture, edit, groups, units, void
 from kdsearch.errors import UserError
 from kdsearch.proposers.n2n.policy import Steps
 from kdsearch.proposers.n2n.states import Row, encode, legacy
@@ -68,6 +68,10 @@ class Edited:
             fault = "n2n edits one teacher, and there is none; add the section teacher"
             raise UserError("proposer.name", f"{fault}, without a choice of architectures")
         self.section = space.fill(lambda _, domain: domain.corners[-1], "student").plain["student"]
+        try:
+            as_architecture(teacher)
+        except UserError as error:
+            raise error.inside("teacher.architecture") from None
         self.given = teacher
         self._students: dict[tuple[int, ...], Architecture] = {}
         try:
@@ -84,6 +88,11 @@ class Edited:
     def parameters(self) -> int:
         """The teacher's."""
         return cost(self.teacher).parameters
+
+    @cached_property
+    def least(self) -> int:
+        """Parameters of the smallest student, at most the teacher's."""
+        return min(self.size([0] * len(self.decisions)), self.parameters)
 
     @property
     def unchanged(self) -> tuple[int, ...]:

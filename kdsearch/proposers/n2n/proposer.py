@@ -24,6 +24,7 @@ from kdsearch.space import Assignment, SearchSpace
 
 STAGE = 500  # trials of the paper's first stage, where the budget counts none
 TRIES = 20  # students drawn for a trial before one that is known is proposed again
+SPENT = 100  # refusals for one trial after which removals have no more students to give
 ACCURACY = "validation_accuracy"
 
 
@@ -33,6 +34,7 @@ class _Asking:
 
     trial_id: str = ""
     drawn: int = 0
+    refusals: int = 0
     refused: list[Rolled] = field(default_factory=list[Rolled])
     last: Rolled | None = None
 
@@ -108,7 +110,7 @@ class N2NProposer:
         sized = profile == "n2n_plus" and len(objectives) > 1
         self.credit = Credit(self.edited, sized=sized, teacher_accuracy=teacher_accuracy)
         self.rest = Rest(space, [d.name for d in self.edited.decisions], objectives, seed, inner)
-        self._most = self._times_smaller() if sized else 1.0
+        self._most = self.edited.parameters / self.edited.least if sized else 1.0
         self._ran = 0
         self._asking = _Asking()
         if policy is not None:
@@ -189,7 +191,7 @@ class N2NProposer:
     def stage(self) -> int:
         """Which of `minds` decides now."""
         over = self._ran >= self._first_stage and self.credit.best is not None
-        return 1 if over and len(self.minds) > 1 else 0
+        return 1 if (over or self._asking.refusals >= SPENT) and len(self.minds) > 1 else 0
 
     def _asked_for(self, trial_id: str) -> _Asking:
         if self._asking.trial_id != trial_id:
@@ -233,11 +235,9 @@ class N2NProposer:
         edits = self.edited.assignment(asking.last.taken)
         if edits.items() <= observation.assignment.items() and len(asking.refused) < 2 * TRIES:
             asking.refused.append(replace(asking.last, fate=observation.fate))
-
-    def _times_smaller(self) -> float:
-        """How many times smaller than the teacher the smallest student is."""
-        least = self.edited.size([0] * len(self.edited.decisions))
-        return max(self.edited.parameters / least, 1.0)
+        asking.refusals += 1
+        if asking.refusals == SPENT and len(self.minds) > 1:
+            asking.refused.clear()  # a note is of one stage
 
 
 def _check_trials(trials: int | None, batch: int, profile: str) -> None:

@@ -6,34 +6,23 @@ import math
 import random
 from collections import deque
 
-INVALID = -1.0  # what no network comes of
+from kdsearch.compression import INVALID, reward
+
+__all__ = [
+    "INVALID",
+    "SizeBaseline",
+    "draw_kappa",
+    "leniency",
+    "reward",
+    "sized_reward",
+    "softened",
+]
+
 LENIENT = 15  # policy updates in which a broken constraint is forgiven ever less
 KAPPA = (2.0, 30.0)  # times smaller than the teacher: the sizes that are asked for
 OVER = 0.2  # accuracy that a student loses for being e times larger than asked for
 NEAR = 0.5  # how far in the log of kappa a result says something about another
 REMEMBERED = 64
-
-
-def reward(
-    parameters: float, teacher: float, accuracy: float, teacher_accuracy: float = 1.0
-) -> float:
-    """R = C (2 - C) A / A_teacher, with C = 1 - parameters / teacher's (Ashok et al. 2018).
-
-    Parameters
-    ----------
-    parameters, teacher : float
-        Learnable numbers of student and teacher.
-    accuracy, teacher_accuracy : float
-        On the validation images, from 0 to 1.
-
-    Returns
-    -------
-    float
-        `INVALID` for what is no number.
-    """
-    compression = 1 - parameters / teacher
-    value = compression * (2 - compression) * accuracy / teacher_accuracy
-    return value if math.isfinite(value) else INVALID
 
 
 def leniency(updates: int) -> float:

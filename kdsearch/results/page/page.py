@@ -13,6 +13,7 @@ from typing import Any
 
 from kdsearch.errors import UserError
 from kdsearch.results.page import tables
+from kdsearch.results.page.edit_section import edit_section
 from kdsearch.results.page.front_figures import (
     MOST_POINTS,
     front_figure,
@@ -141,6 +142,8 @@ def _sections(searches: Sequence[Search]) -> tuple[dict[str, Figure], str]:
         ),
         _section("What mattered", _importance_note(bool(bars)), _grid(bars, "grid narrow")),
     ]
+    if edits := edit_section(searches, chart):
+        parts.append(_section("Edits of the teacher", *edits))
     if found := parallel_figure(searches, importances):
         note = "A line a trial; hover over a line for the trial, click to copy its id."
         note += f" {found[1]} holes that fewer trials have are left out." if found[1] else ""

@@ -49,6 +49,8 @@ class Search:
         Trials with a value that has no place on a log scale: it is null here.
     finished : list of DataFrame
         The front, and students near it, with what repeats over seeds say of them; none without.
+    history : History
+        What the log says; empty where none was kept.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Search:
     tests: dict[str, float] = field(default_factory=dict)
     unscaled: frozenset[str] = frozenset()
     finished: list[pd.DataFrame] = field(default_factory=list)
+    history: History = field(default_factory=History)
 
     @cached_property
     def front(self) -> pd.DataFrame:
@@ -151,6 +154,7 @@ def _read(folder: Path, name: str, objectives: tuple[Objective, ...] | None) -> 
         objectives=objectives or _declared(config),
         config=config,
         tests=history.tests,
+        history=history,
     )
     for objective, *_ in (search.height, *search.sizes):
         if objective not in trials:
