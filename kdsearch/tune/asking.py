@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from kdsearch.proposers import Done, Observation, Proposal, Proposer, Wait
+from kdsearch.proposers import Done, Observation, Proposer, Wait
 from kdsearch.tune.gate import Ground, gate, keys_of
 
 MODEL_TRIES = 5  # proposals asked of the model before it is asked for random ones
@@ -22,7 +22,7 @@ class Exhausted:
 
 def ask(
     proposer: Proposer, ground: Ground, seen: set[str], trial_id: str
-) -> dict[str, Any] | Wait | Done | Exhausted:
+) -> dict[str, Any] | Wait | Exhausted:
     """The event of the first proposal that may run, or what the proposer said instead of one.
 
     It is told of every proposal that is refused, and that costs no epoch and no row.
@@ -36,7 +36,9 @@ def ask(
     for attempt in count() if proposer.finite else range(MODEL_TRIES + RANDOM_TRIES):
         propose = proposer.propose if attempt < MODEL_TRIES else proposer.propose_random
         proposal = propose(trial_id)
-        if not isinstance(proposal, Proposal):
+        if isinstance(proposal, Done):
+            return Exhausted("the proposer has named all that it has")
+        if isinstance(proposal, Wait):
             return proposal
         event, refusal = gate(ground, seen, trial_id, proposal)
         if event is not None:
