@@ -85,22 +85,25 @@ class Run:
         return True
 
     def processes(self) -> Iterator[tuple[str, int]]:
-        """What of this run lives: its command line, its process."""
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                if f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
-                    words = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
-                    yield words.decode(errors="replace"), int(entry.name)
-            except OSError:
-                continue
+        """What of this run lives: its command line, its process.
+
+        A worker names itself, and writes over its environment: it is known by its parent.
+        """
+        mark, ours = f"{MARK}={self.mark}".encode(), set[int]()
+        for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if _number(entry)):
+            place = Path(f"/proc/{pid}")
+            with suppress(OSError):
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent in ours or mark in (place / "environ").read_bytes():
+                    ours.add(pid)
+                    words = (place / "cmdline").read_bytes().replace(b"\0", b" ")
+                    yield words.decode(errors="replace"), pid
 
     def victim(self, kind: str) -> int | None:
         """A process of that kind."""
         if kind == "driver":
             return None if self.process is None else self.process.pid
-        sign = "ray::StudentTrial" if kind == "worker" else "/raylet/raylet"
+        sign = "ray::ResourceTrainable" if kind == "worker" else "/raylet/raylet"
         found = [pid for words, pid in self.processes() if sign in words.partition(" --")[0]]
         return random.choice(found) if found else None
 
@@ -118,6 +121,10 @@ class Run:
                 raise SystemExit(f"no epoch for {PATIENCE:.0f} s: the search hangs")
             time.sleep(0.02)
         return True
+
+
+def _number(entry: Path) -> bool:
+    return entry.name.isdigit()
 
 
 def _kill(pid: int) -> None:

@@ -131,9 +131,10 @@ class DriverCallback(Callback, _Shell):
         """A worker died: another one goes on with its trial, unless the trial was too large."""
         _delivered(trial)
         trial_id = trial.config["trial_id"]
+        error = trial.get_pickled_error()  # none: Ray itself lost sight of it
         lines = str(trial.get_error() or "the worker died").strip().splitlines()
         why = " ".join(lines[-1].split())[:500]
-        if isinstance(trial.get_pickled_error(), RayActorError) and "memory" not in why:
+        if (error is None or isinstance(error, RayActorError)) and "memory" not in why:
             self.driver.lose(trial_id, why)
         else:
             self.driver.end(trial_id, "failed", error=why)

@@ -58,6 +58,7 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
             )
         text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True)
         write_aside(folder / "config.yaml", lambda part: part.write_text(text, encoding="utf-8"))
+        store.flush(force=True)  # readers find tables from the first moment on
         yield store
 
 
