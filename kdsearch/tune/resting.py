@@ -10,7 +10,7 @@ from pathlib import Path
 from kdsearch.errors import UserError
 from kdsearch.whole import write_bytes
 
-SHARE = 0.05  # of the driver's time, at most, that states of running trials may take
+SHARE = 0.25  # of the driver's time, at most, that states of running trials may take
 
 
 class States:

@@ -26,7 +26,7 @@ WEIGHTS, STATE = "weights", "state"
 # An epoch of 50 ms would be told at a cost of 10 ms, so short ones travel together; a longer one
 # is on the driver's disk when the next begins.
 GATHER_SECONDS = 0.5
-KEPT_SHARE = 0.05  # of a worker's time, at most, that packing states of running trials may take
+KEPT_SHARE = 0.1  # of a worker's time, at most, that packing states of running trials may take
 
 
 class Parcel:
