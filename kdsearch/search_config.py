@@ -20,10 +20,6 @@ from kdsearch.yaml_reader import read_yaml
 HOLED = ("data", "teacher", "student", "start", "losses", "training")
 # What a plan holds: the space, and what is the same in all of it.
 PLANNED = (*HOLED, "store", "measures")
-    *HOLED,
-    "store",
-    "measures",
-)  # what a plan holds: the space, and what is the same in all of it
 # One data set a search: rows of different data cannot stand on one front.
 DATA_HOLES = ("data.augment", "data.batch_size")
 

@@ -7,7 +7,7 @@ from kdsearch.teachers.record import TeacherRecord, read_teacher, write_teacher
 from kdsearch.teachers.shelf import Origin, origin_of, read_part, write_parts
 from kdsearch.teachers.stock import Need, Stock, stock_up
 from kdsearch.teachers.store import StoredTeacher, TeacherStore
-from kdsearch.teachers.views import compute_views
+from kdsearch.teachers.views import compute_views, gathered
 from kdsearch.teachers.weights import (
     load_weights,
     save_weights,
@@ -28,6 +28,7 @@ __all__ = [
     "TeacherStore",
     "compute_logits",
     "compute_views",
+    "gathered",
     "load_weights",
     "origin_of",
     "read_part",

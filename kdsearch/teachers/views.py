@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from kdsearch.data import Batches, ImageData
 from kdsearch.students import build_student
 from kdsearch.teachers.frozen import FrozenTeacher
 from kdsearch.teachers.record import TeacherRecord
-from kdsearch.teachers.store import Arrays, packed
+from kdsearch.teachers.store import Arrays, TeacherStore, packed
 from kdsearch.teachers.weights import weights_from_bytes
 
 View = dict[str, Arrays]  # part -> arrays of shape (N, ...)
@@ -55,6 +55,16 @@ def compute_views(
             outputs = teacher.outputs(batch)
             found.append({p: packed(outputs, p, config.dtype, config.top_k) for p in parts})
         yield {p: _joined([one[p] for one in found]) for p in parts}
+
+
+def gathered(views: Iterable[View], classes: int, config: StoreConfig) -> TeacherStore:
+    """A store in memory of all views of `compute_views`, under its config."""
+    found = list(views)
+    arrays = {
+        part: tuple(np.stack(each) for each in zip(*(view[part] for view in found), strict=True))
+        for part in found[0]
+    }
+    return TeacherStore(arrays, len(found), classes, config.dtype, config.top_k)
 
 
 def _joined(found: Sequence[Arrays]) -> Arrays:
