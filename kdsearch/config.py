@@ -96,7 +96,7 @@ class StoreConfig(Plain):
     """
 
     # auto: `DEFAULT_VIEWS`, or as many as fit. live: fresh every epoch, the teacher in the loop.
-    views: Positive | Literal["auto", "live"] = "auto"
+    views: Annotated[int, Field(ge=1, le=4096)] | Literal["auto", "live"] = "auto"
     dtype: Literal["float16", "float32"] = "float16"
     top_k: Positive | None = None  # logits kept of an image, the others as one mean; None: all
     memory_mib: PositiveFloat = 2048  # of all teachers, augmentations and views

@@ -13,7 +13,9 @@ from kdsearch.data.counter import stream_seed
 from kdsearch.data.images import Batch, ImageData, Split
 from kdsearch.data.normalise import Normalise
 
-VIEW_SEED = 0  # of the augmentation: a teacher's outputs are kept for searches of any seed
+# Of the views, whatever the search's seed. Negative: no training has it, so that a teacher has seen
+# none of them in its own.
+VIEW_SEED = -1
 
 SplitName = Literal["train", "validation", "test"]
 

@@ -13,7 +13,8 @@ from kdsearch.students.outputs import OutputShapes
 from kdsearch.teachers.parts import PARTS, SMALL
 from kdsearch.teachers.store import class_dtype
 
-DEFAULT_VIEWS = 16  # benchmarks/views.py: no accuracy is lost, at a sixth of a teacher's training
+# As good as live in benchmarks/views.py; they cost what five epochs of training a teacher do.
+DEFAULT_VIEWS = 16
 MIB = 2**20
 
 

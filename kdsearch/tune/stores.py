@@ -68,29 +68,33 @@ def prepare_store(
     origins = {
         part: origin_of(part, record, data, data_id, augment, config) for part in stock.parts
     }
-    found: dict[str, dict[Path, np.ndarray] | None] = {
-        part: read_part(place, origin, views, say) for part, origin in origins.items()
-    }
-    missing = {part: origins[part] for part, files in found.items() if files is None}
+    found: dict[str, dict[Path, np.ndarray]] = {}
+    for part, origin in origins.items():
+        if (files := read_part(place, origin, views, say)) is not None:
+            found[part] = files
+    missing = {part: origin for part, origin in origins.items() if part not in found}
     if missing:
         started = time.perf_counter()
         run = compute or _here(data)
         write_parts(place, missing, run(record, augment, views, [*missing], config), views)
-        found |= {part: read_part(place, origin, views, say) for part, origin in missing.items()}
+        for part, origin in missing.items():
+            if (files := read_part(place, origin, views, say)) is None:
+                raise UserError(str(place), "is not what was just written; choose other --results")
+            found[part] = files
         seconds = time.perf_counter() - started
         what = f"{', '.join(missing)} of {views} view{'s' * (views != 1)} ({augment})"
         say(f"teacher {record.identity}: {what} computed in {seconds:.1f} s")
     return TeacherStore(
         # Plain arrays: a mapped one would be pickled value by value.
         arrays={
-            part: tuple(np.asarray(array[:views]) for array in (files or {}).values())
+            part: tuple(np.asarray(array[:views]) for array in files.values())
             for part, files in found.items()
         },
         views=views,
         classes=Architecture.from_json(record.architecture).classes,
         dtype=config.dtype,
         top_k=config.top_k,
-        files={part: tuple(files or {}) for part, files in found.items()},
+        files={part: tuple(files) for part, files in found.items()},
     )
 
 

@@ -69,3 +69,12 @@ def test_views_change_no_order(data: ImageData) -> None:
 def test_there_is_a_view_at_least(data: ImageData) -> None:
     with pytest.raises(ValueError, match="views"):
         Batches(data, 8, "crop", views=0)
+
+
+def test_no_training_has_the_seed_of_the_views(data: ImageData) -> None:
+    index = torch.arange(64)
+    batches = Batches(data, 64, "crop_flip", views=2)
+    for seed in (0, 1, 2**31 - 1):
+        assert not torch.equal(
+            batches.seen(index, 1).inputs, batches.augmented(index, 1, seed).inputs
+        )
