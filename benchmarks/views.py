@@ -46,7 +46,7 @@ class Seen:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("root")
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=32)

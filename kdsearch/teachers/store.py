@@ -134,16 +134,17 @@ def packed(outputs: Outputs, part: str, dtype: str, top_k: int | None) -> Arrays
     UserError
         Values beyond the range of `dtype`.
     """
-    value = getattr(outputs, part)
-    tensors: Iterable[Tensor] = value if isinstance(value, tuple) else (value,)
-    if part == "logits" and top_k is not None and top_k < value.shape[1]:
-        largest = keep_largest(value.float(), top_k)
-        classes = largest.classes.to(class_dtype(value.shape[1]))
+    logits = outputs.logits
+    if part == "logits" and top_k is not None and top_k < logits.shape[1]:
+        largest = keep_largest(logits.float(), top_k)
+        classes = largest.classes.to(class_dtype(logits.shape[1]))
         return (
             _narrowed(largest.values, part, dtype),
             classes.cpu().numpy(),
             _narrowed(largest.rest, part, dtype),
         )
+    value = getattr(outputs, part)
+    tensors: Iterable[Tensor] = (value,) if part in SMALL else value
     return tuple(_narrowed(tensor, part, dtype) for tensor in tensors)
 
 

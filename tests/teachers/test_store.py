@@ -73,8 +73,8 @@ def test_rows_are_the_teachers_outputs_on_the_view(
             read, told = teacher.outputs(batch), live.outputs(batch)
             for ours, theirs in zip(flat(read), flat(told), strict=True):
                 assert ours.dtype == torch.float32
-                near = {"rtol": 1e-3, "atol": 1e-3} if dtype == "float16" else {}
-                torch.testing.assert_close(ours, theirs, **near)
+                near = 1e-3 if dtype == "float16" else 1e-5
+                torch.testing.assert_close(ours, theirs, rtol=near, atol=near)
             teacher.observe(batch, told, read)
     assert seen == {0, 1, 2}
 

@@ -151,8 +151,9 @@ def test_rows_on_a_store_come_out_the_same_to_the_last_digit(searched: Path) -> 
 
 
 def test_a_row_may_be_run_live(searched: Path) -> None:
-    new = rerun_trial(searched, "00001", edits=["store.views=live"], say=str)
-    auto = rerun_trial(searched, "00001", edits=["store.views=auto"], say=str)
+    said: list[str] = []
+    new = rerun_trial(searched, "00001", edits=["store.views=live"], say=said.append)
+    auto = rerun_trial(searched, "00001", edits=["store.views=auto"], say=said.append)
     history, _ = read_search(searched)
     stores = [history.trials[name]["spec"]["plan"]["store"]["views"] for name in (new, auto)]
     assert stores == ["live", 2]  # auto: no more views than epochs
