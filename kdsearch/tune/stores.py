@@ -94,7 +94,7 @@ def prepare_store(
         classes=Architecture.from_json(record.architecture).classes,
         dtype=config.dtype,
         top_k=config.top_k,
-        files={part: tuple(files) for part, files in found.items()},
+        files={part: tuple(path.resolve() for path in files) for part, files in found.items()},
     )
 
 
