@@ -18,11 +18,11 @@ from kdsearch.proposing import make_proposer
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import Fixed, SchedulerConfig
 from kdsearch.space import Filled
-from kdsearch.students import build_student
-from kdsearch.teachers import load_weights
+from kdsearch.students import build_student, output_shapes
+from kdsearch.teachers import Need, Stock, load_weights, stock_up
 from kdsearch.validation import validate
+from kdsearch.wiring import Wired, check_plan, decisive, describe_network, place_of
 from kdsearch.wiring import architecture_of as architecture_of
-from kdsearch.wiring import check_plan, decisive, describe_network, place_of
 
 MOST_TEACHERS = 16
 
@@ -40,6 +40,8 @@ class Summary:
     outline : Description
         Shape, classes and number of training images.
     teachers : list of (TeacherConfig, Architecture, Cost)
+    stock : Stock
+        What is kept of the teachers' outputs.
     """
 
     students: float
@@ -48,6 +50,7 @@ class Summary:
     dearest: tuple[Architecture, Cost]
     outline: Description
     teachers: list[tuple[TeacherConfig, Architecture, Cost]]
+    stock: Stock
 
 
 def check_search(config: SearchConfig) -> Summary:
@@ -78,12 +81,16 @@ def _check(config: SearchConfig) -> Summary:
     teachers = [(t, a, cost(a)) for t, a in list_teachers(config, outline)]
     make_proposer(config, [architecture for _, architecture, _ in teachers])
     checked: set[str] = set()
+    needs: list[Need] = []
     longest = 0  # epochs of a student's own training
     for filled, plan in plans:
         if (key := decisive(plan)) not in checked:
             checked.add(key)
-            pretraining = check_plan(plan, outline, filled).pretraining
-            longest = max(longest, plan.training.last_epoch - pretraining)
+            wired = check_plan(plan, outline, filled)
+            needs.append(need_of(plan, wired))
+            longest = max(longest, plan.training.last_epoch - wired.pretraining)
+    shapes = [output_shapes(architecture, 1) for _, architecture, _ in teachers]
+    stock = stock_up(plans[0][1].store, needs, shapes, outline.train_images)
     _check_brackets(fixed.scheduler, longest)
     students = find_students(config, outline, [architecture for _, architecture, _ in teachers])
     ranked = sorted(students, key=lambda pair: pair[1].parameters)
@@ -94,7 +101,13 @@ def _check(config: SearchConfig) -> Summary:
         dearest=ranked[-1],
         outline=outline,
         teachers=teachers,
+        stock=stock,
     )
+
+
+def need_of(plan: Plan, wired: Wired) -> Need:
+    """What a plan asks of the teacher's outputs."""
+    return Need(wired.taps, plan.data.augment, plan.training.last_epoch)
 
 
 def list_teachers(

@@ -88,6 +88,29 @@ class TeacherConfig(Plain):
         return TrainingConfig(lr_schedule="cosine", **self.model_dump(include=shared))
 
 
+class StoreConfig(Plain):
+    """What the teacher says of the training images, computed once for all trials of a search.
+
+    A training with a loss term takes its images in `views`: augmented versions of each, drawn once,
+    the same for all trials, one in turn an epoch. Without a term every epoch is augmented anew.
+    """
+
+    # auto: `DEFAULT_VIEWS`, or as many as fit. live: fresh every epoch, the teacher in the loop.
+    views: Annotated[int, Field(ge=1, le=4096)] | Literal["auto", "live"] = "auto"
+    dtype: Literal["float16", "float32"] = "float16"
+    top_k: Positive | None = None  # logits kept of an image, the others as one mean; None: all
+    memory_mib: PositiveFloat = 2048  # of all teachers, augmentations and views
+    # Stage outputs are large. auto: kept where they fit, else losses on them run the teacher.
+    features: Literal["auto", "always", "never"] = "auto"
+
+    @field_validator("views", mode="before")
+    @classmethod
+    def _number_or_word(cls, views: Any) -> Any:
+        if isinstance(views, str) and views not in ("auto", "live"):
+            raise ValueError("must be a number from 1, auto or live")
+        return views
+
+
 class LossConfig(BaseModel):
     """One term of the training loss; the method's own parameters stand beside these.
 
@@ -155,6 +178,8 @@ class Plan(Plain):
     )
     losses: list[LossConfig | None] = []
     training: TrainingConfig
+    # No hole may stand here. Rows written before there was a store mean live.
+    store: StoreConfig = StoreConfig(views="live")
     measures: list[str] = []  # of the student against the teacher; no hole may stand here
 
     @field_validator("teacher", mode="before")
@@ -172,6 +197,13 @@ class Plan(Plain):
     def terms(self) -> list[LossConfig]:
         """The loss terms that are there."""
         return [term for term in self.losses if term is not None]
+
+    @property
+    def views(self) -> int | None:
+        """Views that its epochs take in turn; None: every epoch is augmented anew."""
+        if not self.terms or not isinstance(self.store.views, int):
+            return None
+        return 1 if self.data.augment == "none" else self.store.views
 
     @property
     def taught(self) -> bool:

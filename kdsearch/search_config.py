@@ -18,7 +18,8 @@ from kdsearch.validation import nearest, validate
 from kdsearch.yaml_reader import read_yaml
 
 HOLED = ("data", "teacher", "student", "start", "losses", "training")
-PLANNED = (*HOLED, "measures")  # what a plan holds: the space, and what is the same in all of it
+# What a plan holds: the space, and what is the same in all of it.
+PLANNED = (*HOLED, "store", "measures")
 # One data set a search: rows of different data cannot stand on one front.
 DATA_HOLES = ("data.augment", "data.batch_size")
 
@@ -59,7 +60,8 @@ class SearchConfig:
         UserError
             The first fault, by its path in the file.
         """
-        return validate(Plan, filled.plain, filled.sources)
+        # A file without the section means its defaults; a row without it, none.
+        return validate(Plan, {"store": {}, **filled.plain}, filled.sources)
 
     def plans(self) -> Iterator[tuple[Filled, Plan]]:
         """Fills that meet every option and every bound of the space; see `SearchSpace.cover`."""

@@ -26,6 +26,8 @@ def summary_lines(config: SearchConfig, summary: Summary) -> list[str]:
         + (f"weights from {section.weights}" if section.weights else f"{section.epochs} epochs")
         for section, _, price in summary.teachers
     ]
+    if summary.teachers:
+        lines.append(str(summary.stock))
     free = "" if summary.assignments != math.inf else ", times a continuum of hyper-parameters"
     lines.append(f"students: {_count(summary.students)}{free}")
     for word, (_, price) in (("cheapest", summary.cheapest), ("dearest", summary.dearest)):

@@ -22,8 +22,10 @@ from kdsearch.students import build_student, output_shapes
 from kdsearch.teachers import (
     CachedTeacher,
     FrozenTeacher,
+    StoredTeacher,
     Teacher,
     TeacherRecord,
+    TeacherStore,
     weights_from_bytes,
 )
 
@@ -38,11 +40,14 @@ class Surroundings:
     teacher : TeacherRecord or None
         None where no loss term, measure or start asks for one.
     device : str
+    store : TeacherStore or None
+        The teacher's outputs under the trial's augmentation, as far as they are kept.
     """
 
     data: ImageData
     teacher: TeacherRecord | None = None
     device: str = "cpu"
+    store: TeacherStore | None = None
 
 
 class Training(Iterator[EpochReport]):
@@ -121,7 +126,7 @@ def _build_parts(spec: TrialSpec, around: Surroundings) -> Parts:
     """The parts of a training as it begins."""
     plan, device = spec.plan, torch.device(around.device)
     batches = Batches(
-        around.data, plan.data.batch_size, plan.data.augment, seed=spec.seed, device=around.device
+        around.data, plan.data.batch_size, plan.data.augment, spec.seed, around.device, plan.views
     )
     student = _begun(spec, around, batches)
     if device.type == "cuda":
@@ -129,7 +134,7 @@ def _build_parts(spec: TrialSpec, around: Surroundings) -> Parts:
     terms = build_terms(plan.losses, loss_context(spec, around)) if plan.terms else []
     for term in terms:
         term.loss.to(device)
-    teacher = _teacher(around, terms, plan.data.augment)
+    teacher = _teacher(around, terms, plan)
     return Parts(student, teacher, terms, batches, plan.training, spec.rungs, device)
 
 
@@ -166,13 +171,16 @@ def loss_context(spec: TrialSpec, around: Surroundings) -> LossContext:
     )
 
 
-def _teacher(around: Surroundings, terms: Sequence[Term], augment: str) -> Teacher | None:
-    """The cheapest teacher that says the same: logits once computed, or the network itself."""
+def _teacher(around: Surroundings, terms: Sequence[Term], plan: Plan) -> Teacher | None:
+    """The cheapest teacher that says the same: what was once computed, or the network itself."""
     if around.teacher is None or not terms:
         return None
     record, taps = around.teacher, frozenset().union(*(term.loss.taps for term in terms))
-    if record.logits is not None and taps <= {"logits"} and augment == "none":
+    plain = plan.data.augment == "none" and plan.store.top_k is None
+    if record.logits is not None and taps <= {"logits"} and plain:
         return CachedTeacher(torch.tensor(record.logits, device=around.device))
+    if around.store is not None and around.store.serves(plan.store, plan.views, taps):
+        return StoredTeacher(around.store, taps)
     return FrozenTeacher(_network(record, around.device))
 
 

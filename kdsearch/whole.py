@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,27 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     OSError
         A disk that cannot be written; what stood there still stands.
     """
-    aside = _aside(folder)
-    try:
+    with new_folder(folder) as aside:
         for name, data in files.items():
             write_bytes(aside / name, data)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder aside, to be filled; it takes the place of `folder` when the block ends well.
+
+    Raises
+    ------
+    OSError
+        A disk that cannot be written; what stood there still stands.
+    """
+    aside = _aside(folder)
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        for path in (path for path in aside.rglob("*") if path.is_file()):
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
         _put_in_place(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

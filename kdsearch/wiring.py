@@ -48,10 +48,13 @@ class Wired(NamedTuple):
     student : Architecture
     pretraining : int
         Epochs that its losses take before the student's own training.
+    taps : frozenset of str
+        Parts of the teacher's outputs that its losses read.
     """
 
     student: Architecture
     pretraining: int
+    taps: frozenset[str] = frozenset()
 
 
 def check_plan(plan: Plan, outline: Description, filled: Filled | None = None) -> Wired:
@@ -85,7 +88,7 @@ def check_plan(plan: Plan, outline: Description, filled: Filled | None = None) -
     pretraining = sum(stage.epochs for term in terms for stage in term.loss.stages())
     if terms and plan.training.label_weight == 0:
         _check_lesson(plan, terms, pretraining, filled)
-    return Wired(student, pretraining)
+    return Wired(student, pretraining, frozenset().union(*(term.loss.taps for term in terms)))
 
 
 def _teacher_of(plan: Plan, outline: Description, filled: Filled | None) -> Architecture | None:

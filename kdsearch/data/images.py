@@ -30,11 +30,14 @@ class Batch(NamedTuple):
     index : Tensor of shape (B,), int64
         Row of each sample in the training split: stable across epochs, so that a cached teacher
         output or a memory bank finds its sample.
+    view : int or None
+        Number of the view that the pixels are; None where every epoch is augmented anew.
     """
 
     inputs: Tensor
     labels: Tensor
     index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride] - tuple.index is not used
+    view: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,13 @@ class ImageData:
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             if name in ("train", "validation", "test"):
-                value = Split(*(_borrow(array) for array in value))
+                value = Split(*(borrowed(array) for array in value))
             object.__setattr__(self, name, value)
 
 
-def _borrow(array: np.ndarray) -> Tensor:
+def borrowed(array: np.ndarray) -> Tensor:
+    """A tensor on the array's own memory, which may be read-only."""
     with warnings.catch_warnings():
-        # The buffer is the object store's and read-only; nothing here ever writes to it.
+        # The buffer is the object store's or a file's; nothing here ever writes to it.
         warnings.filterwarnings("ignore", message=".*not writable.*")
         return torch.from_numpy(array)

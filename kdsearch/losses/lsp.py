@@ -204,8 +204,10 @@ class LSP(DistillationLoss):
             return lsp_loss(p, q, edges, self.similarity, self.temperature, self.relative)
 
     def _read(self, network: Outputs) -> Tensor:
-        maps = network.features[self.stage] if network.features else None
-        nodes = network.pooled if self.nodes == "samples" else maps
+        if self.nodes == "samples":
+            nodes = network.pooled
+        else:
+            nodes = network.features[self.stage] if network.features else None
         if nodes is None:
             raise ValueError("prepare(context) comes before the first forward")
         return full_precision(nodes)

@@ -125,6 +125,8 @@ class ReviewKD(DistillationLoss):
         check_batch_norm(context.batch_size)
         student = _levels(context.student.pooled, context.student.features)
         shown = context.teacher.preactivations or context.teacher.features
+        if context.teacher.preactivations:
+            self.taps = self.taps | {"preactivations"}
         teacher = _levels(context.teacher.pooled, shown)
         middle = min(student[0][1], WIDEST)
         self.fusions.extend(

@@ -58,6 +58,8 @@ class SP(DistillationLoss):
         """Check that a batch has pairs."""
         nets = _with_a_stage(context.student), _with_a_stage(context.teacher)
         super().prepare(replace(context, student=nets[0], teacher=nets[1]))
+        if not context.teacher.features:
+            self.taps = self.taps | {"pooled"}
         check_samples(context, least=2)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:

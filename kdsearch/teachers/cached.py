@@ -8,24 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from kdsearch.data.images import Batch
-from kdsearch.errors import UserError
 from kdsearch.students.outputs import Outputs
+from kdsearch.teachers.parts import outputs_of
 
-
-class LogitsAlone(Outputs):
-    """Outputs of a network that was not run: whoever reads another part is told so."""
-
-
-def _unseen(part: str) -> property:
-    def read(_: Outputs) -> None:
-        fault = f"a loss reads the teacher's {part} without naming it in its `taps`"
-        raise UserError("method", f"{fault}; add {part!r} to them")
-
-    return property(read)
-
-
-for _part in Outputs._fields[1:]:  # a subclass may not declare the fields of a named tuple again
-    setattr(LogitsAlone, _part, _unseen(_part))
+LogitsAlone = outputs_of(frozenset({"logits"}))
 
 
 class CachedTeacher:
@@ -45,7 +31,7 @@ class CachedTeacher:
 
     def outputs(self, batch: Batch) -> Outputs:
         """The rows of the batch, and nothing else."""
-        return LogitsAlone(self.logits[batch.index])
+        return LogitsAlone(logits=self.logits[batch.index])
 
     def observe(self, batch: Batch, student: Outputs, outputs: Outputs) -> None:
         """What is written down learns nothing."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kdsearch.architecture import Architecture
-from kdsearch.config import Plan, TrialSpec, identity
+from kdsearch.config import Plan, StoreConfig, TrialSpec, identity
 from kdsearch.cost import cost
 from kdsearch.data import ImageData
 from kdsearch.data.source import Description
@@ -49,6 +49,9 @@ class Ground:
         CPU threads of a trial.
     gpus : float
         Its share of a GPU.
+    store : StoreConfig or None
+        What trials read of their teachers' outputs, decided for the whole search; None: as the
+        file says.
     meter : Meter
         Measures what the objectives and constraints ask for; nothing by default.
     """
@@ -59,6 +62,7 @@ class Ground:
     teachers: Mapping[str, Taught]
     threads: int = 1
     gpus: float = 0.0
+    store: StoreConfig | None = None
     meter: Meter = field(default_factory=Meter)
 
     @property
@@ -103,8 +107,10 @@ def gate(
     config = ground.config
     filled = config.space.apply(proposal.assignment)
     plan = config.validate(filled)
+    if ground.store is not None:
+        plan = plan.model_copy(update={"store": ground.store})
     try:
-        architecture, pretraining = check_plan(plan, ground.outline, filled)
+        architecture, pretraining, _ = check_plan(plan, ground.outline, filled)
     except UserError as error:  # a combination that the check of the space did not meet
         return None, Refusal("infeasible", str(error))
     refusal = _refusal(ground, seen, architecture, proposal.assignment)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from kdsearch.architecture import Architecture
+from kdsearch.check import need_of
 from kdsearch.config import Plan, TrialSpec
 from kdsearch.data import ImageData, load_data
 from kdsearch.data.source import Description
@@ -16,13 +18,20 @@ from kdsearch.errors import UserError
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, find_user_code, load_config
-from kdsearch.students import describe
-from kdsearch.teachers import TeacherRecord, read_teacher, weights_to_bytes
+from kdsearch.students import describe, output_shapes
+from kdsearch.teachers import (
+    TeacherRecord,
+    TeacherStore,
+    read_teacher,
+    stock_up,
+    weights_to_bytes,
+)
 from kdsearch.tree import edit_tree
 from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught, trial_event
 from kdsearch.tune.launch import Launch
+from kdsearch.tune.stores import prepare_store
 from kdsearch.tune.teachers import prepare_teacher
 from kdsearch.validation import validate
 from kdsearch.wiring import check_plan
@@ -100,6 +109,9 @@ def _rerun(
     teacher = _teacher(store.folder.parent / "teachers", spec, config, data, data_id, say)
     if teacher is not None:
         spec = spec.model_copy(update={"teacher_id": teacher.identity})
+    kept = None
+    if teacher is not None and (edits or spec.plan.views is not None):
+        spec, kept = _store(store.folder.parent / "teachers", spec, teacher, data, data_id, say)
     driver = Driver(_ground(config, spec, data, data_id, teacher), store)
     event = trial_event(
         driver.ground,
@@ -110,7 +122,7 @@ def _rerun(
         parent_id=origin["trial_id"],
     )
     recorded = store.history.epochs[origin["trial_id"]] if not (edits or seed is not None) else []
-    return _train(driver, event, Surroundings(data, teacher, _device()), recorded, say)
+    return _train(driver, event, Surroundings(data, teacher, _device(), kept), recorded, say)
 
 
 def _train(
@@ -178,6 +190,32 @@ def _teacher(
         say(f"teacher {name}: epoch {report.epoch} of {epochs}, {report.validation_accuracy:.4f}")
 
     return prepare_teacher(section, architecture, spec.plan.data, data, folder, config.base, watch)
+
+
+def _store(
+    folder: Path,
+    spec: TrialSpec,
+    teacher: TeacherRecord,
+    data: ImageData,
+    data_id: str,
+    say: Say,
+) -> tuple[TrialSpec, TeacherStore | None]:
+    """The row's share of the teacher's outputs; a `views: auto` that was set becomes a number."""
+    plan = spec.plan
+    outline = Description(data.shape, data.classes, len(data.train.labels))
+    shapes = output_shapes(Architecture.from_json(teacher.architecture), 1)
+    need = need_of(plan, check_plan(plan, outline))
+    stock = stock_up(plan.store, [need], [shapes], outline.train_images)
+    spec = spec.model_copy(update={"plan": plan.model_copy(update={"store": stock.config})})
+    if plan.data.augment not in stock.augments:
+        return spec, None
+    threads = torch.get_num_threads()
+    torch.set_num_threads(spec.threads)  # as the search's own was computed
+    try:
+        kept = prepare_store(stock, teacher, plan.data.augment, data, data_id, folder, say)
+    finally:
+        torch.set_num_threads(threads)
+    return spec, kept
 
 
 def _ground(

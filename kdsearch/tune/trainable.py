@@ -17,7 +17,7 @@ from kdsearch.config import TrialSpec
 from kdsearch.data import ImageData
 from kdsearch.results.records import EpochReport
 from kdsearch.schemes import StateError
-from kdsearch.teachers import TeacherRecord, weights_to_bytes
+from kdsearch.teachers import TeacherRecord, TeacherStore, weights_to_bytes
 from kdsearch.trial import Surroundings, Training, run_trial
 from kdsearch.tune.watchdog import Watchdog
 
@@ -55,7 +55,7 @@ class Parcel:
 class StudentTrial(tune.Trainable):
     """One step is an epoch, or several short ones; `reset_config` begins the next trial.
 
-    Data and teachers come out of the object store: their arrays are mapped, not copied.
+    Data, teachers and what they say come out of the object store: arrays are mapped, not copied.
     """
 
     def setup(  # type: ignore[override] - Ray passes what `with_parameters` was given
@@ -64,9 +64,11 @@ class StudentTrial(tune.Trainable):
         data: ImageData,
         teachers: Mapping[str, TeacherRecord],
         device: str,
+        stores: Mapping[tuple[str, str], TeacherStore] | None = None,
     ) -> None:
         """Keep what all trials share, and begin the first."""
         self.data, self.teachers, self.device = data, teachers, device
+        self.stores = stores or {}
         self.training: Training | None = None
         self.last_step = time.perf_counter()
         self.kept_at, self.kept_cost = 0.0, 0.0
@@ -122,7 +124,8 @@ class StudentTrial(tune.Trainable):
         self.spec = TrialSpec.model_validate_json(config["spec"])
         teacher = self.teachers.get(self.spec.teacher_id) if self.spec.teacher_id else None
         self.pauses, state = config["pauses"], config["state"].take()
-        around = Surroundings(self.data, teacher, self.device)
+        store = self.stores.get((self.spec.teacher_id or "", self.spec.plan.data.augment))
+        around = Surroundings(self.data, teacher, self.device, store)
         self.training = run_trial(self.spec, around, state)
         self.started = time.perf_counter()
         self.idle = self.started - self.last_step

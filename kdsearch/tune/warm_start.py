@@ -160,7 +160,7 @@ def _same(source: Source, ground: Ground) -> Iterator[TrialRow]:
             plan = ground.config.plan(trial["assignment"])
         except UserError:
             continue
-        plan = plan.model_copy(update={"measures": []})
+        plan = plan.model_copy(update={"measures": [], "store": ground.store or plan.store})
         teacher = plan.teacher and ground.teachers.get(plan.teacher.model_dump_json())
         if plan.taught and (teacher is None or teacher.identity != row.teacher_id):
             continue
@@ -178,7 +178,18 @@ def _decisive(content: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """What of a plan's sections decides a training's values."""
     data = {key: value for key, value in content["data"].items() if key not in ELSEWHERE}
     teacher = content["teacher"] if plan.taught else None
-    return {**content, "data": data, "teacher": teacher, "measures": []}
+    store = _views(content) if plan.terms else None
+    return {**content, "data": data, "teacher": teacher, "store": store, "measures": []}
+
+
+def _views(content: dict[str, Any]) -> dict[str, Any] | None:
+    """What a training sees of its teacher's outputs; None: all of them, of fresh images."""
+    store = content.get("store", {})  # rows from before there was one have none
+    numbered = isinstance(store.get("views"), int)
+    plain = content["data"].get("augment", "none") == "none" and store.get("top_k") is None
+    if not numbered or plain:
+        return None
+    return {key: value for key, value in store.items() if key != "memory_mib"}
 
 
 def _front(source: Source) -> list[str]:

@@ -17,12 +17,14 @@ from kdsearch.data import ImageData
 from kdsearch.meter import Meter
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig
-from kdsearch.teachers import TeacherRecord
+from kdsearch.teachers import Stock, TeacherRecord, TeacherStore
 from kdsearch.tune.adapters import fit
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught
 from kdsearch.tune.opening import write_environment
 from kdsearch.tune.progress import SearchProgress
+from kdsearch.tune.stores import on_cluster as stores_on_cluster
+from kdsearch.tune.stores import prepare_store, travelling
 from kdsearch.tune.teachers import on_cluster, prepare_teacher
 from kdsearch.tune.trainable import StudentTrial
 
@@ -73,6 +75,7 @@ def hired(
         shared = ray.put(data)
         folder = store.folder.parent / "teachers"
         teachers, taught = _teachers(config, summary, data, shared, folder, taken, show)
+        stores = _stores(summary.stock, teachers, data, data_id, shared, folder, taken, show)
         ground = Ground(
             config=config,
             data=data,
@@ -80,11 +83,12 @@ def hired(
             teachers=taught,
             threads=max(1, int(taken["cpu"])),
             gpus=taken["gpu"],
+            store=summary.stock.config,
             meter=meter,
         )
         device = cluster.device_of(taken)
         trainable = tune.with_parameters(
-            StudentTrial, data=shared, teachers=teachers, device=device
+            StudentTrial, data=shared, teachers=teachers, device=device, stores=stores
         )
         trainable = tune.with_resources(trainable, taken)
         with meter:
@@ -123,3 +127,26 @@ def _teachers(
         key = section.model_dump_json()
         taught[key] = Taught(record.identity, record.validation_accuracy)
     return records, taught
+
+
+def _stores(
+    stock: Stock,
+    teachers: dict[str, TeacherRecord],
+    data: ImageData,
+    data_id: str,
+    shared: Any,
+    folder: Path,
+    taken: dict[str, float],
+    show: SearchProgress,
+) -> dict[tuple[str, str], TeacherStore]:
+    """What is kept of every teacher under every augmentation, as workers are to get it."""
+    if teachers:
+        show.say(str(stock))
+    compute = stores_on_cluster(shared, taken)
+    return {
+        (name, augment): travelling(
+            prepare_store(stock, record, augment, data, data_id, folder, show.say, compute)
+        )
+        for name, record in teachers.items()
+        for augment in stock.augments
+    }

@@ -46,7 +46,8 @@ def test_cached_logits_are_the_frozen_teacher_s(rows: int) -> None:
     logits = compute_logits(module, batches(10, rows))
     assert logits.shape == (10, 3) and logits.dtype == torch.float32 and not logits.requires_grad
     (whole,) = batches(10, 10)
-    shuffled = Batch(*(tensor[torch.tensor([7, 0, 3])] for tensor in whole))
+    three = torch.tensor([7, 0, 3])
+    shuffled = Batch(whole.inputs[three], whole.labels[three], whole.index[three])
     cached, frozen = (t.outputs(shuffled) for t in (CachedTeacher(logits), FrozenTeacher(module)))
     torch.testing.assert_close(cached.logits, frozen.logits)
     CachedTeacher(logits).observe(shuffled, frozen, cached)

@@ -17,7 +17,7 @@ from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, load_config
 from kdsearch.students import describe
-from kdsearch.teachers import TeacherRecord, weights_to_bytes
+from kdsearch.teachers import TeacherRecord, TeacherStore, weights_to_bytes
 from kdsearch.trial import Surroundings, train_to_end
 from kdsearch.tune.asha import Asha
 from kdsearch.tune.driver import Driver
@@ -195,10 +195,15 @@ def rows(store: ResultStore) -> list[str]:
     return [row.trial_id for row in store.history.rows if row.purpose == "search"]
 
 
-def really(driver: Driver, data: ImageData, teacher: TeacherRecord | None = None) -> None:
+def really(
+    driver: Driver,
+    data: ImageData,
+    teacher: TeacherRecord | None = None,
+    store: TeacherStore | None = None,
+) -> None:
     """Run all that the driver gives by `run_trial`, in this process."""
     while isinstance(launch := driver.next(), Launch):
-        reports, student = train_to_end(launch.spec, Surroundings(data, teacher))
+        reports, student = train_to_end(launch.spec, Surroundings(data, teacher, store=store))
         for report in reports:
             driver.report(launch.trial_id, report)
         driver.end(launch.trial_id, "complete", weights=weights_to_bytes(student))

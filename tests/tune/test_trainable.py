@@ -25,7 +25,7 @@ WIDTHS = [4, 9, 16, 20, 7, 25]
 def worker() -> StudentTrial:
     """A warm one, as `setup` leaves it, without the process."""
     made = object.__new__(StudentTrial)
-    made.data, made.teachers, made.device = DATA, {}, "cpu"
+    made.data, made.teachers, made.stores, made.device = DATA, {}, {}, "cpu"
     made.training, made.last_step = None, time.perf_counter()
     made.kept_at, made.kept_cost, made.watchdog = 0.0, 0.0, Watchdog()
     return made
