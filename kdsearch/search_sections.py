@@ -186,7 +186,9 @@ class Fixed(Plain):
 
     def nowhere(self) -> Constrained | None:
         """A bound on what is measured of which nothing says on what device; None: there is none."""
-        bound = [n for n in self.constraints if OBJECTIVES[n].source == "measured"]
+        bound: list[Constrained] = [
+            name for name in self.constraints if OBJECTIVES[name].source == "measured"
+        ]
         return next((name for name in bound if self._place_of(name) is None), None)
 
     def _place_of(self, name: str) -> ObjectiveConfig | Bound | None:
