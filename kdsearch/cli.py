@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from kdsearch.errors import UserError
-from kdsearch.terminal import print_front, print_methods, say
+from kdsearch.terminal import print_front, print_methods, print_profile, say
 
 app = typer.Typer(
     add_completion=False,
@@ -84,6 +84,21 @@ def check(file: SearchFile, edits: Edits = []) -> None:  # noqa: B006
     find_user_code(config.base)
     for line in summary_lines(config, check_search(config)):
         say(console, line)
+
+
+@app.command()
+def profile(
+    file: SearchFile,
+    edits: Edits = [],  # noqa: B006
+    trials: Annotated[int, typer.Option(min=1, help="Random trials to look at.")] = 4,
+) -> None:
+    """Train a few trials and print where their time goes, against the bare student's step."""
+    from kdsearch.search_config import find_user_code, load_config
+    from kdsearch.tune.profile import profile_search
+
+    config = load_config(file, edits)
+    find_user_code(config.base)
+    print_profile(console, profile_search(config, trials))
 
 
 @app.command()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from kdsearch.tune.profile import Profile
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], wrapped: bool = False) -> Table:
@@ -55,6 +59,26 @@ def print_front(console: Console, folder: Path, *, write: bool, html: bool = Fal
         say(console, lines)
     if write:  # last: a folder that cannot be written still shows its front
         write_front(trials, best, objectives, folder, folder.resolve().name, html)
+
+
+def print_profile(console: Console, profile: Profile) -> None:
+    """Print where the time of trials goes, and what a trial should take."""
+    from kdsearch.tune.profile import PARTS
+
+    rows: list[list[str]] = []
+    for trial in profile.trials:
+        parts = [f"{1000 * trial.parts[name]:.2f}" for name in PARTS]
+        whole = [trial.step, trial.floor]
+        said = [f"{trial.parameters:,}", trial.losses, *parts, *(f"{1000 * s:.2f}" for s in whole)]
+        rows.append([*said, f"{trial.step / trial.floor:.2f}", f"{trial.evaluation:.3f}"])
+    columns = ["parameters", "terms", *PARTS, "a step", "floor", "over floor", "evaluation, s"]
+    say(console, "milliseconds a step; floor: the student alone, on tensors that are there")
+    console.print(table(columns, rows))
+    if profile.gap is not None:
+        say(console, f"between two trials a worker waits {1000 * profile.gap:.1f} ms (median)")
+    tried = ", ".join(f"{n}: {1000 * s:.2f} ms" for n, s in profile.threads.items())
+    say(console, f"a step of the dearest student alone by CPU threads: {tried}")
+    say(console, f"resources: {{cpu: {profile.cpus}}} trains most on all CPUs together")
 
 
 def print_methods(console: Console, name: str | None) -> None:

@@ -17,6 +17,7 @@ from kdsearch.losses import LossContext
 from kdsearch.measures import Measuring
 from kdsearch.results.records import EpochReport
 from kdsearch.schemes import SCHEMES, Parts, Term, build_terms, read_state, state_to_bytes
+from kdsearch.schemes.clock import Clock
 from kdsearch.starts import STARTS, Materials
 from kdsearch.students import build_student, output_shapes
 from kdsearch.teachers import (
@@ -28,6 +29,8 @@ from kdsearch.teachers import (
     TeacherStore,
     weights_from_bytes,
 )
+
+NO_CLOCK = Clock()
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,15 @@ class Surroundings:
     device : str
     store : TeacherStore or None
         The teacher's outputs under the trial's augmentation, as far as they are kept.
+    clock : Clock
+        Told what the training is at.
     """
 
     data: ImageData
     teacher: TeacherRecord | None = None
     device: str = "cpu"
     store: TeacherStore | None = None
+    clock: Clock = NO_CLOCK
 
 
 class Training(Iterator[EpochReport]):
@@ -135,7 +141,8 @@ def _build_parts(spec: TrialSpec, around: Surroundings) -> Parts:
     for term in terms:
         term.loss.to(device)
     teacher = _teacher(around, terms, plan)
-    return Parts(student, teacher, terms, batches, plan.training, spec.rungs, device)
+    slots = student, teacher, terms, batches, plan.training, spec.rungs, device
+    return Parts(*slots, clock=around.clock)
 
 
 def train_to_end(spec: TrialSpec, around: Surroundings) -> tuple[list[EpochReport], nn.Module]:

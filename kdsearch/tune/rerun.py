@@ -111,7 +111,8 @@ def _rerun(
         spec = spec.model_copy(update={"teacher_id": teacher.identity})
     kept = None
     if teacher is not None and (edits or spec.plan.views is not None):
-        spec, kept = _store(store.folder.parent / "teachers", spec, teacher, data, data_id, say)
+        folder = store.folder.parent / "teachers"
+        spec, kept = stored_outputs(folder, spec, teacher, data, data_id, say)
     driver = Driver(_ground(config, spec, data, data_id, teacher), store)
     event = trial_event(
         driver.ground,
@@ -192,7 +193,7 @@ def _teacher(
     return prepare_teacher(section, architecture, spec.plan.data, data, folder, config.base, watch)
 
 
-def _store(
+def stored_outputs(
     folder: Path,
     spec: TrialSpec,
     teacher: TeacherRecord,
