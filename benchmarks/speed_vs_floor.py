@@ -65,11 +65,12 @@ def main() -> int:
         config = load_config(search(args, number))
         found: list[float] = []
         for trial in profile_search(config, trials=3).trials:
-            step = trial.step - trial.parts["data"]
+            data = trial.parts["data"]
+            step = trial.step - data
             found.append(step / trial.floor)
             print(
                 f"{trial.parameters:11,}{1000 * step:11.2f}{1000 * trial.floor:8.2f}",
-                f"{found[-1]:7.3f}{1000 * trial.parts['data']:9.2f}{trial.evaluation:13.3f}",
+                f"{found[-1]:7.3f}{1000 * data:9.2f}{trial.evaluation:13.3f}",
                 flush=True,
             )
         ratios.append(statistics.median(found))
