@@ -58,9 +58,8 @@ def main() -> int:
     parser.add_argument("--views", default="auto", choices=["auto", "live"])
     args = parser.parse_args()
     ratios: list[float] = []
-    print(
-        f"{'parameters':>11}{'ms a step':>11}{'bare':>8}{'ratio':>8}{'augment':>9}{'evaluate, s':>13}"
-    )
+    columns = f"{'parameters':>11}{'ms a step':>11}{'bare':>8}{'ratio':>8}"
+    print(f"{columns}{'augment':>9}{'evaluate, s':>13}")
     for number in range(args.rounds):
         config = load_config(search(args, number))
         found: list[float] = []
