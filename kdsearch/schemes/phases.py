@@ -156,4 +156,5 @@ def outputs(
 
 def autocast(parts: Parts) -> bool:
     """Whether forward passes run in bfloat16."""
-    return parts.training.amp == "auto" and parts.device.type == "cuda"
+    amp = parts.training.amp
+    return amp == "bfloat16" or (amp == "auto" and parts.device.type == "cuda")

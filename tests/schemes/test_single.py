@@ -139,6 +139,16 @@ def test_labels_alone_are_learned() -> None:
     assert all(r.seconds > 0 for r in reports)
 
 
+def test_bfloat16_is_asked_for_on_a_cpu_and_trains_to_within_its_rounding() -> None:
+    def trained(amp: str) -> list[float]:
+        return [report.train_loss for report in single(parts(amp=amp))]
+
+    exact = trained("off")
+    assert trained("auto") == exact  # of itself only on a GPU
+    rounded = trained("bfloat16")
+    assert rounded != exact and rounded == pytest.approx(exact, rel=0.02)
+
+
 def test_training_stops_at_stop_epoch_on_the_way_of_the_whole_schedule() -> None:
     whole = list(single(parts(epochs=4)))
     part = list(single(parts(epochs=4, stop_epoch=2)))
