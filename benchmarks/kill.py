@@ -1,10 +1,10 @@
 """What does a search lose when its processes are killed? Driver, worker, raylet, at random moments.
 
 One search on the digits; `kdsearch run` is started again after every kill that ends it. Killed
-(SIGKILL) is what carries the mark of this run in its environment: the driver's process, one worker
-that trains, or the raylet. After every kill the Parquet files are read. Counted from the log:
-epochs lost (recorded, and trained again), rows lost or twice, and seconds until an epoch is
-recorded again, with the start of Python and Ray in them where the driver was killed.
+(SIGKILL) is the driver's process, one worker that trains, or the raylet. After every kill the
+Parquet files are read. Counted from the log: epochs lost (recorded, and trained again), rows lost
+or twice, and seconds until an epoch is recorded again, with the start of Python and Ray in them
+where the driver was killed.
 
 Target: no epoch lost, no row lost or twice, exactly the budget's trials, every Parquet file
 readable.
@@ -22,19 +22,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from kdsearch.results.log import read_events
 from kdsearch.results.store import read_epochs, read_trials
 
-MARK = "KDSEARCH_KILL_BENCHMARK"
 VICTIMS = ("driver", "worker", "raylet")
 COMMAND = [sys.executable, "-c", "from kdsearch.cli import main; main()", "run"]
 PATIENCE = 300.0  # seconds without an epoch: it hangs
@@ -65,46 +63,44 @@ class Run:
         self.folder, self.log = folder / "results" / "kill", folder / "results/kill/log.jsonl"
         (folder / "kill.yaml").write_text(yaml.safe_dump(search(trials)))
         told = ["kill.yaml", "--quiet", "--results", "results"]
-        self.command, self.cwd, self.mark = [*COMMAND, *told], folder, uuid.uuid4().hex
+        self.command, self.cwd = [*COMMAND, *told], folder
         self.process: subprocess.Popen | None = None
+        self._children: list[psutil.Process] = []
 
     def up(self) -> bool:
         """Start it unless it runs; False once it has ended well."""
         if self.process is not None and self.process.poll() == 0:
             return False
         if self.process is None or self.process.poll() is not None:
-            for _, pid in self.processes():  # what a killed driver has left
-                _kill(pid)
+            for process in self.processes():  # what a killed driver has left
+                _kill(process.pid)
+            self._children = []
             self.process = subprocess.Popen(
                 self.command,
                 cwd=self.cwd,
-                env={**os.environ, MARK: self.mark, "RAY_worker_niceness": "0"},
+                env={**os.environ, "RAY_worker_niceness": "0"},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
         return True
 
-    def processes(self) -> Iterator[tuple[str, int]]:
-        """What of this run lives: its command line, its process.
-
-        A worker names itself, and writes over its environment: it is known by its parent.
-        """
-        mark, ours = f"{MARK}={self.mark}".encode(), set[int]()
-        for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if _number(entry)):
-            place = Path(f"/proc/{pid}")
-            with suppress(OSError):
-                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent in ours or mark in (place / "environ").read_bytes():
-                    ours.add(pid)
-                    words = (place / "cmdline").read_bytes().replace(b"\0", b" ")
-                    yield words.decode(errors="replace"), pid
+    def processes(self) -> list[psutil.Process]:
+        """What the driver has started, directly or not."""
+        if self.process is not None:
+            with suppress(psutil.Error):
+                self._children = psutil.Process(self.process.pid).children(recursive=True)
+        return self._children
 
     def victim(self, kind: str) -> int | None:
         """A process of that kind."""
         if kind == "driver":
             return None if self.process is None else self.process.pid
         sign = "ray::ResourceTrainable" if kind == "worker" else "/raylet/raylet"
-        found = [pid for words, pid in self.processes() if sign in words.partition(" --")[0]]
+        found: list[int] = []
+        for process in self.processes():
+            with suppress(psutil.Error):  # it has just ended
+                if sign in process.cmdline()[0]:
+                    found.append(process.pid)
         return random.choice(found) if found else None
 
     def epochs(self) -> int:
@@ -121,10 +117,6 @@ class Run:
                 raise SystemExit(f"no epoch for {PATIENCE:.0f} s: the search hangs")
             time.sleep(0.02)
         return True
-
-
-def _number(entry: Path) -> bool:
-    return entry.name.isdigit()
 
 
 def _kill(pid: int) -> None:
