@@ -1,0 +1,111 @@
+"""Does a policy that has edited a smaller teacher learn sooner on a larger one?
+
+The searches of `n2n_fashion.py`, begun with fresh weights of the policy (its own, if they are under
+`--out`), and begun with those that 200 students of a smaller resnet ([2, 2, 2] blocks of 8, 16 and
+32 channels) have left: what `kdsearch policy save` writes, and `proposer.policy` reads.
+
+The final reward is the mean R of the scratch search's last 25 students. It is reached when the mean
+of the 25 last so far comes to 95 % of it. A policy that knows nothing is already at nine tenths of
+it, so more is shown: 95 % of the way from the scratch search's first 25 to its last, and the
+student whose R, the best so far, comes to the best that the scratch search ends with, by a hair.
+
+Target: 95 % of the final reward in half as many students.
+
+    python benchmarks/n2n_transfer.py DATA_ROOT --out DIR [--arm n2n_plus] [--seeds 3] [--show]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from n2n_search import Search, best_so_far, rewards, run_search, scene
+
+from kdsearch.tune.policy import save_policy
+
+WINDOW, SHARE, HAIR, TARGET = 25, 0.95, 0.001, 2.0
+
+
+def searches(first: Search, out: Path) -> tuple[Search, Search, Search]:
+    """From scratch, on the small teacher, and with the policy that the small teacher left."""
+    small = replace(first, small=True)
+    return first, small, replace(first, policy=str(out / f"{small.name}.policy"))
+
+
+def run(first: Search, out: Path) -> None:
+    """The three searches of a seed, or what is left of them."""
+    scratch, small, moved = searches(first, out)
+    run_search(small, out)
+    if not Path(moved.policy).exists():
+        save_policy(out / small.name, Path(moved.policy))
+    run_search(moved, out)
+    run_search(scratch, out)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("root")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--arm", choices=("n2n_plus", "n2n_plus_r"), default="n2n_plus")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--show", action="store_true", help="what is there, and train nothing")
+    args = parser.parse_args()
+    out, root = args.out.resolve(), str(Path(args.root).resolve())
+    firsts = [Search(args.arm, seed, root, args.trials) for seed in range(args.seeds)]
+    if not args.show:
+        for first in searches(firsts[0], out)[:2]:
+            scene(first, out)  # the teachers, before two processes want them
+        with get_context("spawn").Pool(args.processes, torch.set_num_threads, (1,)) as pool:
+            pool.starmap(run, [(first, out) for first in firsts], chunksize=1)
+    there = [f for f in firsts if (out / searches(f, out)[2].name / "trials.parquet").exists()]
+    return show(there, out)
+
+
+def show(firsts: list[Search], out: Path) -> int:
+    print(f"{'seed':>4}  {'policy':8}{'first 25':>9}{'last 25':>9}{'best':>8}{'95 %':>7}"
+          f"{'95 % of the way':>17}{'best reached':>14}")  # fmt: skip
+    counts: dict[str, list[list[float]]] = {"scratch": [], "moved": []}
+    for first in firsts:
+        scratch, _, moved = searches(first, out)
+        curves = {"scratch": rewards(scratch, out), "moved": rewards(moved, out)}
+        means = {name: running(curve) for name, curve in curves.items()}
+        begins, final = means["scratch"][0], means["scratch"][-1]
+        bars = SHARE * final, begins + SHARE * (final - begins)
+        top = curves["scratch"].max() - HAIR
+        for name, curve in curves.items():
+            after = [reached(means[name], bar, WINDOW) for bar in bars]
+            after.append(reached(best_so_far(curve), top, 1))
+            counts[name].append(after)
+            said = [f"{n:.0f}" if np.isfinite(n) else f"> {len(curve)}" for n in after]
+            print(f"{first.seed:>4}  {name:8}{means[name][0]:>9.4f}{means[name][-1]:>9.4f}"
+                  f"{curve.max():>8.4f}{said[0]:>7}{said[1]:>17}{said[2]:>14}")  # fmt: skip
+    both = {name: np.array(rows) for name, rows in counts.items()}
+    medians = {name: np.median(rows, 0) for name, rows in both.items()}
+    with np.errstate(invalid="ignore"):
+        times = medians["scratch"] / medians["moved"]
+    print("times fewer, by medians: " + ", ".join(f"{t:.2f}" for t in times))
+    met = bool(times[0] >= TARGET)
+    print(f"target: {TARGET:.0f} times fewer to 95 %: {'met' if met else 'missed'}")
+    return int(not met)
+
+
+def running(curve: np.ndarray) -> np.ndarray:
+    """Means of so many in a row: the first is of the first so many."""
+    return np.convolve(curve, np.ones(WINDOW) / WINDOW, "valid")
+
+
+def reached(values: np.ndarray, bar: float, first: int) -> float:
+    """Students after which a bar is met, where the first value is of so many; else infinity."""
+    met = np.flatnonzero(values >= bar)
+    return float(met[0] + first) if len(met) else np.inf
+
+
+if __name__ == "__main__":
+    sys.exit(main())
