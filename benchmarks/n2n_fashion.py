@@ -1,6 +1,6 @@
 """What is N2N worth against other minds, where students are really trained?
 
-A resnet of 346,318 parameters on Fashion-MNIST at 14x14 pixels is edited (`n2n_search.py`): six
+A resnet of 346,318 parameters on Fashion-MNIST at 10x10 pixels is edited (`n2n_search.py`): six
 blocks that may go, twelve widths. Every arm trains the same number of students for one epoch each,
 none is stopped early, none comes twice. Objectives: accuracy and parameters. n2n_plus is asked for
 sizes and traces a front; n2n_paper learns R = C (2 - C) A / A_teacher alone; n2n_plus_r, beside the
