@@ -33,13 +33,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from n2n_search import ARMS, Search, best_so_far, rewards, run_search, scene
+from n2n_search import (
+    ARMS,
+    Search,
+    best_so_far,
+    is_done,
+    rewards,
+    run_search,
+    scene,
+    students,
+)
 
 from kdsearch.config import TrialSpec
 from kdsearch.data import Batches
 from kdsearch.proposers.n2n.reward import reward
 from kdsearch.results.pareto import hypervolume, pareto_front
-from kdsearch.results.store import read_trials
 from kdsearch.schemes import evaluate
 from kdsearch.trial import train_to_end
 from kdsearch.tune.study import read_search
@@ -102,7 +110,7 @@ def main() -> int:
             for jobs in (lambda: searches, lambda: list(wholes(searches, out))):
                 found = pool.starmap_async(train, [(job, out) for job in jobs()], chunksize=1)
                 found.get()
-    return show([s for s in searches if (out / s.name / "trials.parquet").exists()], out)
+    return show([search for search in searches if is_done(search, out)], out)
 
 
 def wholes(searches: list[Search], out: Path) -> Iterator[Whole]:
@@ -115,20 +123,20 @@ def wholes(searches: list[Search], out: Path) -> Iterator[Whole]:
 
 def best(search: Search, out: Path) -> str:
     """The trial of the best R, as the search read it."""
-    trials = read_trials(out / search.name)
+    trials = students(search, out)
     return trials["trial_id"].iloc[int(np.argmax(rewards(search, out)))]
 
 
 def tenth(search: Search, out: Path) -> str:
     """The most accurate trial of the front, as the search read it, of so few parameters."""
-    front = pareto_front(read_trials(out / search.name))
+    front = pareto_front(students(search, out))
     few = front[front["parameters"] * SMALLER <= scene(search, out).parameters]
     return few.sort_values("validation_accuracy")["trial_id"].iloc[-1]
 
 
 def volume(search: Search, out: Path, count: int) -> float:
     """Hypervolume of the first so many students."""
-    trials = read_trials(out / search.name).iloc[:count]
+    trials = students(search, out).iloc[:count]
     smaller = np.log(scene(search, out).parameters / trials["parameters"])
     points = np.stack([-trials["validation_accuracy"], -smaller], 1)
     return hypervolume(points, np.array([-LEAST, 0.0]))
@@ -166,7 +174,7 @@ def trained(searches: list[Search], out: Path) -> pd.DataFrame:
     """A row a student that was trained to the end."""
     rows = []
     for search in searches:
-        trials, on = read_trials(out / search.name).set_index("trial_id"), scene(search, out)
+        trials, on = students(search, out).set_index("trial_id"), scene(search, out)
         picks = {"R": best(search, out)}
         if search.arm == OURS:
             picks["tenth"] = tenth(search, out)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 
@@ -167,6 +168,8 @@ def _scene(root: str, small: bool, out: Path) -> Scene:
 def run_search(search: Search, out: Path) -> Path:
     """Run it, or what is left of it; its folder."""
     on, config, folder = scene(search, out), search.config, out / search.name
+    if is_done(search, out):
+        return folder
     assert on.plan.teacher is not None
     accuracy = on.record.validation_accuracy
     taught = {on.plan.teacher.model_dump_json(): Taught(on.record.identity, accuracy)}
@@ -184,10 +187,20 @@ def run_search(search: Search, out: Path) -> Path:
     return folder
 
 
+def students(search: Search, out: Path) -> pd.DataFrame:
+    """The search's first students, as many as it asks for, in the order in which they ended."""
+    return read_trials(out / search.name).iloc[: search.trials]
+
+
+def is_done(search: Search, out: Path) -> bool:
+    """Whether all of it is on the disk."""
+    there = (out / search.name / "trials.parquet").exists()
+    return there and len(students(search, out)) == search.trials
+
+
 def rewards(search: Search, out: Path) -> np.ndarray:
-    """R of every student, as the search read it, in the order in which they ended."""
-    on = scene(search, out)
-    trials = read_trials(out / search.name)
+    """R of every student, as the search read it."""
+    on, trials = scene(search, out), students(search, out)
     pairs = zip(trials["parameters"], trials["validation_accuracy"], strict=True)
     teacher = on.record.validation_accuracy
     return np.array([reward(p, on.parameters, a, teacher) for p, a in pairs])

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from n2n_search import Search, best_so_far, rewards, run_search, scene
+from n2n_search import Search, best_so_far, is_done, rewards, run_search, scene
 
 from kdsearch.tune.policy import save_policy
 
@@ -64,8 +64,7 @@ def main() -> int:
             scene(first, out)  # the teachers, before two processes want them
         with get_context("spawn").Pool(args.processes, torch.set_num_threads, (1,)) as pool:
             pool.starmap(run, [(first, out) for first in firsts], chunksize=1)
-    there = [f for f in firsts if (out / searches(f, out)[2].name / "trials.parquet").exists()]
-    return show(there, out)
+    return show([f for f in firsts if all(is_done(s, out) for s in searches(f, out))], out)
 
 
 def show(firsts: list[Search], out: Path) -> int:
