@@ -145,7 +145,7 @@ def volume(search: Search, out: Path, count: int) -> float:
 def show(searches: list[Search], out: Path) -> int:
     on = scene(searches[0], out)
     teacher = on.record.validation_accuracy
-    taught, _ = evaluate(on.network, Batches(on.data, 1000).evaluation("test"))
+    taught, _ = evaluate(on.teacher, Batches(on.data, 1000).evaluation("test"))
     print(f"teacher: {on.parameters:,} parameters, validation {100 * teacher:.2f} %, "
           f"test {100 * taught:.2f} %")  # fmt: skip
     print(f"{'arm':12}{'seeds':>6}{'students':>9}" + "".join(f"{f'R {n}':>8}" for n in SHOWN)
@@ -164,10 +164,11 @@ def show(searches: list[Search], out: Path) -> int:
         early = "".join(f"{so_far[n - 1]:>8.4f}" if n <= count else f"{'':8}" for n in SHOWN)
         print(f"{arm:12}{len(own):>6}{count:>9}{early}" + "".join(f"{c:>16}" for c in cells))
     table = trained(searches, out)
-    print("\n" + table.to_string(index=False))
-    if table.empty:
+    if table.empty or OURS not in set(table["arm"]):
+        print("nothing was trained to the end yet")
         return 1
-    return judge(table, teacher)
+    print("\n" + table.to_string(index=False))
+    return judge(table)
 
 
 def trained(searches: list[Search], out: Path) -> pd.DataFrame:
@@ -199,7 +200,7 @@ def trained(searches: list[Search], out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judge(table: pd.DataFrame, teacher: float) -> int:
+def judge(table: pd.DataFrame) -> int:
     """Say of each target whether it was met."""
     few = table[table["picked by"] == "tenth"]
     loses, fewer = few["less"].mean(), few["times fewer"].min()

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from kdsearch.architecture import Architecture
 from kdsearch.config import DataConfig, Plan
@@ -31,8 +32,8 @@ from kdsearch.proposers.n2n.reward import reward
 from kdsearch.proposing import make_proposer
 from kdsearch.results.store import read_trials
 from kdsearch.search_config import SearchConfig, load_config
-from kdsearch.students import describe
-from kdsearch.teachers import TeacherRecord
+from kdsearch.students import build_student, describe
+from kdsearch.teachers import TeacherRecord, weights_from_bytes
 from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught
@@ -134,7 +135,7 @@ class Scene:
 
     plan: Plan
     data: ImageData
-    network: Architecture
+    architecture: Architecture
     record: TeacherRecord
 
     @property
@@ -142,9 +143,16 @@ class Scene:
         return Surroundings(self.data, self.record)
 
     @property
+    def teacher(self) -> nn.Module:
+        """As trained."""
+        module = build_student(self.architecture)
+        weights_from_bytes(module, self.record.weights)
+        return module
+
+    @property
     def parameters(self) -> int:
         """The teacher's."""
-        return cost(self.network).parameters
+        return cost(self.architecture).parameters
 
 
 def scene(search: Search, out: Path) -> Scene:
@@ -175,7 +183,7 @@ def run_search(search: Search, out: Path) -> Path:
     taught = {on.plan.teacher.model_dump_json(): Taught(on.record.identity, accuracy)}
     ground = Ground(config, on.data, on.data.id, taught)
     with open_search(folder, config) as store:
-        driver = Driver(ground, store, make_proposer(config, [on.network], accuracy))
+        driver = Driver(ground, store, make_proposer(config, [on.architecture], accuracy))
         while isinstance(launch := driver.next(), Launch):
             started, finite = time.perf_counter(), True
             for report in run_trial(launch.spec, on.around):

@@ -70,6 +70,9 @@ def main() -> int:
 
 
 def show(firsts: list[Search], out: Path) -> int:
+    if not firsts:
+        print("no seed has all of its three searches yet")
+        return 1
     print(f"{'seed':>4}  {'policy':8}{'first 25':>9}{'last 25':>9}{'best':>8}{'95 %':>7}"
           f"{'95 % of the way':>17}{'best reached':>14}")  # fmt: skip
     counts: dict[str, list[list[float]]] = {"scratch": [], "moved": []}
