@@ -23,15 +23,11 @@ A broken run goes on where it stopped, if `--out` is kept.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from n2n_search import (
     ARMS,
@@ -43,52 +39,15 @@ from n2n_search import (
     scene,
     students,
 )
+from n2n_whole import OURS, SMALLER, Trained, train_whole, trained, wholes
 
-from kdsearch.config import TrialSpec
 from kdsearch.data import Batches
-from kdsearch.proposers.n2n.reward import reward
-from kdsearch.results.pareto import hypervolume, pareto_front
+from kdsearch.results.pareto import hypervolume
 from kdsearch.schemes import evaluate
-from kdsearch.trial import train_to_end
-from kdsearch.tune.study import read_search
-from kdsearch.whole import write_bytes
 
-OURS, CONTROLS = "n2n_plus", ("n2n_paper", "tpe", "random", "evolution")
-EPOCHS, WINDOW, SHOWN = 18, 25, (25, 50, 100)
-SMALLER, POINTS, LEAST = 10, 0.01, 0.6
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A student of a search that is trained to the end."""
-
-    search: Search
-    trial_id: str
-    out: Path
-
-    @property
-    def file(self) -> Path:
-        return self.out / "whole" / f"{self.search.name}-{self.trial_id}-{EPOCHS}.json"
-
-
-def train(job: Search | Whole, out: Path) -> str:
-    """A search, or a whole training; what was done is on the disk, and is not done again."""
-    if isinstance(job, Search):
-        return run_search(job, out).name
-    if job.file.exists():
-        return job.file.stem
-    on = scene(job.search, out)
-    history, _ = read_search(out / job.search.name)
-    spec = TrialSpec.model_validate(history.trials[job.trial_id]["spec"])
-    training = spec.plan.training.model_copy(update={"epochs": EPOCHS})
-    plan = spec.plan.model_copy(update={"training": training})
-    again = spec.model_copy(update={"plan": plan, "rungs": [EPOCHS]})
-    reports, student = train_to_end(again, on.around)
-    test, _ = evaluate(student, Batches(on.data, 1000).evaluation("test"))
-    row = {"validation_accuracy": reports[-1].validation_accuracy, "test_accuracy": test}
-    job.file.parent.mkdir(exist_ok=True)
-    write_bytes(job.file, json.dumps(row).encode())
-    return job.file.stem
+CONTROLS = ("n2n_paper", "tpe", "random", "evolution")
+WINDOW, SHOWN = 25, (25, 50, 100)
+POINTS, LEAST = 0.01, 0.6
 
 
 def main() -> int:
@@ -107,31 +66,9 @@ def main() -> int:
     scene(searches[0], out)  # its teacher, before two processes want it
     if not args.show:
         with get_context("spawn").Pool(args.processes, torch.set_num_threads, (1,)) as pool:
-            for jobs in (lambda: searches, lambda: list(wholes(searches, out))):
-                found = pool.starmap_async(train, [(job, out) for job in jobs()], chunksize=1)
-                found.get()
+            pool.starmap(run_search, [(search, out) for search in searches], chunksize=1)
+            pool.map(train_whole, list(wholes(searches, out)), chunksize=1)
     return show([search for search in searches if is_done(search, out)], out)
-
-
-def wholes(searches: list[Search], out: Path) -> Iterator[Whole]:
-    """The students that are trained to the end."""
-    for search in searches:
-        yield Whole(search, best(search, out), out)
-        if search.arm == OURS:
-            yield Whole(search, tenth(search, out), out)
-
-
-def best(search: Search, out: Path) -> str:
-    """The trial of the best R, as the search read it."""
-    trials = students(search, out)
-    return trials["trial_id"].iloc[int(np.argmax(rewards(search, out)))]
-
-
-def tenth(search: Search, out: Path) -> str:
-    """The most accurate trial of the front, as the search read it, of so few parameters."""
-    front = pareto_front(students(search, out))
-    few = front[front["parameters"] * SMALLER <= scene(search, out).parameters]
-    return few.sort_values("validation_accuracy")["trial_id"].iloc[-1]
 
 
 def volume(search: Search, out: Path, count: int) -> float:
@@ -163,58 +100,35 @@ def show(searches: list[Search], out: Path) -> int:
         ]
         early = "".join(f"{so_far[n - 1]:>8.4f}" if n <= count else f"{'':8}" for n in SHOWN)
         print(f"{arm:12}{len(own):>6}{count:>9}{early}" + "".join(f"{c:>16}" for c in cells))
-    table = trained(searches, out)
-    if table.empty or OURS not in set(table["arm"]):
+    rows = [row for search in searches for row in trained(search, out)]
+    if not any(row.arm == OURS for row in rows):
         print("nothing was trained to the end yet")
         return 1
-    print("\n" + table.to_string(index=False))
-    return judge(table)
+    print(f"\n{'arm':12}{'seed':>5}{'picked by':>11}{'parameters':>12}{'times fewer':>13}"
+          f"{'R read':>9}{'R':>9}{'read':>8}{'validation':>12}{'test':>8}")  # fmt: skip
+    for row in rows:
+        print(f"{row.arm:12}{row.seed:>5}{row.picked_by:>11}{row.parameters:>12,}"
+              f"{row.fewer:>13.1f}{row.r_read:>9.4f}{row.r:>9.4f}{100 * row.read:>8.2f}"
+              f"{100 * row.validation:>12.2f}{100 * row.test:>8.2f}")  # fmt: skip
+    return judge(rows, teacher)
 
 
-def trained(searches: list[Search], out: Path) -> pd.DataFrame:
-    """A row a student that was trained to the end."""
-    rows = []
-    for search in searches:
-        trials, on = students(search, out).set_index("trial_id"), scene(search, out)
-        picks = {"R": best(search, out)}
-        if search.arm == OURS:
-            picks["tenth"] = tenth(search, out)
-        for pick, trial_id in picks.items():
-            if not (file := Whole(search, trial_id, out).file).exists():
-                continue
-            read, size = json.loads(file.read_text()), int(trials.loc[trial_id, "parameters"])
-            accuracies = [trials.loc[trial_id, "validation_accuracy"], read["validation_accuracy"]]
-            teacher = on.record.validation_accuracy
-            r = [reward(size, on.parameters, float(a), teacher) for a in accuracies]
-            rows.append(
-                {
-                    "arm": search.arm, "seed": search.seed, "picked by": pick, "parameters": size,
-                    "times fewer": round(on.parameters / size, 1),
-                    "R read": round(r[0], 4), "R": round(r[1], 4),
-                    "read": round(100 * accuracies[0], 2),
-                    "validation": round(100 * accuracies[1], 2),
-                    "test": round(100 * read["test_accuracy"], 2),
-                    "less": round(100 * (teacher - accuracies[1]), 2),
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def judge(table: pd.DataFrame) -> int:
+def judge(rows: list[Trained], teacher: float) -> int:
     """Say of each target whether it was met."""
-    few = table[table["picked by"] == "tenth"]
-    loses, fewer = few["less"].mean(), few["times fewer"].min()
-    small = bool(loses <= 100 * POINTS and fewer >= SMALLER)
+    few = [row for row in rows if row.picked_by == "tenth"]
+    lost = teacher - float(np.mean([row.validation for row in few]))
+    fewer = min(row.fewer for row in few)
+    met = lost <= POINTS and fewer >= SMALLER
     print(f"target: {SMALLER} times fewer parameters, at most {100 * POINTS:.0f} point lost: "
-          f"{fewer:.1f}, {loses:.2f} points: {'met' if small else 'missed'}")  # fmt: skip
-    means = table[table["picked by"] == "R"].groupby("arm")[["R read", "R"]].mean()
-    met = small
-    for column, name in (("R read", "as read"), ("R", f"after {EPOCHS} epochs")):
-        above = {c: means.loc[c, column] for c in CONTROLS if c in means.index}
-        above = {c: v for c, v in above.items() if v > means.loc[OURS, column]}
-        said = ", ".join(f"{c} {v:.4f}" for c, v in above.items()) or "none"
-        print(f"target: no control above {OURS} in R {name} ({means.loc[OURS, column]:.4f}): "
-              f"{said}: {'missed' if above else 'met'}")  # fmt: skip
+          f"{fewer:.1f}, {100 * lost:.2f} points: {'met' if met else 'missed'}")  # fmt: skip
+    for name, of in (("as read", lambda row: row.r_read), ("after all epochs", lambda row: row.r)):
+        means: dict[str, float] = {}
+        for arm in (OURS, *CONTROLS):
+            own = [of(row) for row in rows if row.arm == arm and row.picked_by == "R"]
+            means[arm] = float(np.mean(own)) if own else -np.inf
+        above = [f"{arm} {r:.4f}" for arm, r in means.items() if r > means[OURS]]
+        print(f"target: no control above {OURS} in R {name} ({means[OURS]:.4f}): "
+              f"{', '.join(above) or 'none'}: {'missed' if above else 'met'}")  # fmt: skip
         met = met and not above
     return int(not met)
 
