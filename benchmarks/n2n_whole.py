@@ -54,7 +54,7 @@ def tenth(search: Search, out: Path) -> str:
     """The most accurate trial of the front, as the search read it, of so few parameters."""
     front = pareto_front(students(search, out))
     few = front[front["parameters"] * SMALLER <= scene(search, out).parameters]
-    return str(few["trial_id"].iloc[int(np.argmax(few["validation_accuracy"]))])
+    return str(list(few["trial_id"])[int(np.argmax(few["validation_accuracy"]))])
 
 
 def train_whole(job: Whole) -> str:
