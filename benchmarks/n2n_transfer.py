@@ -8,8 +8,9 @@ the policy.
 
 The final reward is the mean R of the scratch search's last 25 students. It is reached when the mean
 of the 25 last so far comes to 95 % of it: after 25 at the soonest. A policy that knows nothing
-begins near to that, so more is shown: 95 % of the way from the scratch search's first 25 to its last, and the student with whom
-the best R so far comes within 0.001 of the best that the scratch search ends with.
+begins near to that, so more is shown: 95 % of the way from the scratch search's first 25 to its
+last, and the student with whom the best R so far comes within 0.001 of the best that the scratch
+search ends with.
 
 Target: 95 % of the final reward after half as many students, by medians over seeds.
 
