@@ -39,9 +39,8 @@ class Whole:
 def wholes(searches: list[Search], out: Path) -> Iterator[Whole]:
     """The students that are trained to the end."""
     for search in searches:
-        yield Whole(search, best(search, out), out)
-        if search.arm == OURS:
-            yield Whole(search, tenth(search, out), out)
+        picks = [best(search, out), *([tenth(search, out)] if search.arm == OURS else [])]
+        yield from (Whole(search, trial_id, out) for trial_id in dict.fromkeys(picks))
 
 
 def best(search: Search, out: Path) -> str:
