@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from kdsearch.errors import UserError
 from kdsearch.proposers.n2n.edited import Edited
 from kdsearch.proposers.n2n.learning import PROFILES, Learner, Profile, Sample
 from kdsearch.proposers.n2n.policy import JointPolicy, Policy, RemovalPolicy, ShrinkPolicy
@@ -152,3 +153,13 @@ def _policy(name: str, options: int) -> Policy:
     if name == "joint":
         return JointPolicy(FEATURES, options)
     return RemovalPolicy(LEGACY) if name == "removal" else ShrinkPolicy(LEGACY, options)
+
+
+def check_trials(trials: int | None, batch: int, profile: str) -> None:
+    """Raise a `UserError` where a budget is too small for one update of the policy."""
+    if trials is not None and trials < batch:
+        raise UserError(
+            "budget.trials",
+            f"{trials} are fewer than the {batch} rollouts from which {profile} learns at a time; "
+            f"give at least {batch}, better twenty times as many, or take random",
+        )

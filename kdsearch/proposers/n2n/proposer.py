@@ -15,7 +15,7 @@ from kdsearch.proposers.base import Done, Observation, Proposal, Proposer, Wait
 from kdsearch.proposers.n2n.credit import Credit, Told
 from kdsearch.proposers.n2n.edited import Edited
 from kdsearch.proposers.n2n.learning import Profile
-from kdsearch.proposers.n2n.minds import Rolled, make_minds
+from kdsearch.proposers.n2n.minds import Rolled, check_trials, make_minds
 from kdsearch.proposers.n2n.rest import Rest
 from kdsearch.proposers.n2n.reward import draw_kappa
 from kdsearch.proposers.n2n.saved import encoding, pack, unpack
@@ -33,6 +33,7 @@ class _Asking:
     """What was drawn for a trial that has not started."""
 
     trial_id: str = ""
+    stage: int = 0
     drawn: int = 0
     refusals: int = 0
     refused: list[Rolled] = field(default_factory=list[Rolled])
@@ -45,8 +46,9 @@ class N2NProposer:
     A policy decides which blocks of the teacher stay and how wide its coupling groups are; a second
     proposer fills the other holes. `n2n_plus` decides all in one pass and learns by PPO; with a
     size among the objectives it is asked for a size each time, so that one search traces a front.
-    `n2n_paper` removes first and then shrinks the best of what it has, by REINFORCE, for the reward
-    R alone; `n2n_code` is the same with the published code's estimator, for comparison.
+    `n2n_paper` removes first, for half of the budget or until it draws nothing new, and then
+    shrinks the best of what it has, by REINFORCE, for the reward R alone; `n2n_code` is the same
+    with the published code's estimator, for comparison.
 
     Every proposal carries a note of what was drawn, with what probability, by which version of the
     policy, and of what was refused before it. The policy learns from the ends of trials with their
@@ -105,13 +107,14 @@ class N2NProposer:
         self._accuracy = names.index(ACCURACY)
         self.edited = Edited(space, teacher)
         self.minds = make_minds(self.edited, profile, seed)
-        _check_trials(trials, self.minds[0].learner.batch, profile)
+        check_trials(trials, self.minds[0].learner.batch, profile)
         self._first_stage = STAGE if trials is None else max(1, trials // 2)
         sized = profile == "n2n_plus" and len(objectives) > 1
         self.credit = Credit(self.edited, sized=sized, teacher_accuracy=teacher_accuracy)
         self.rest = Rest(space, [d.name for d in self.edited.decisions], objectives, seed, inner)
         self._most = self.edited.parameters / self.edited.least if sized else 1.0
         self._ran = 0
+        self._removed = False  # whether the second stage has begun
         self._asking = _Asking()
         if policy is not None:
             self.load_state(policy)
@@ -123,9 +126,15 @@ class N2NProposer:
             # REINFORCE knows no other policy than its own.
             share = min(asking.drawn / TRIES, 1.0) if self.profile == "n2n_plus" else 0.0
             rolled = self._roll(asking, share)
-            if self.repeats or asking.drawn >= TRIES or not self.credit.knows(rolled.taken):
+            if self.repeats or not self.credit.knows(rolled.taken):
                 break
-            asking.refused.append(replace(rolled, fate="repeated"))
+            if asking.drawn < TRIES:
+                asking.refused.append(replace(rolled, fate="repeated"))
+            elif asking.stage + 1 < len(self.minds) and self.credit.best is not None:
+                # Few blocks make few students: with none left the first stage is over early.
+                self._asking = asking = _Asking(trial_id, 1)
+            else:
+                break
         others = self.rest.propose(trial_id)
         return self._proposal(asking, rolled, others) if isinstance(others, dict) else others
 
@@ -155,6 +164,7 @@ class N2NProposer:
             self.credit.readings.finish(curve)
         note, last = observation.note, max(curve)
         if note is not None:
+            self._removed = self._removed or note["stage"] == 1
             refused = [Rolled.read(each) for each in note["refused"]]
             self.credit.take(
                 Told(
@@ -189,19 +199,20 @@ class N2NProposer:
 
     @property
     def stage(self) -> int:
-        """Which of `minds` decides now."""
-        over = self._ran >= self._first_stage and self.credit.best is not None
-        return 1 if (over or self._asking.refusals >= SPENT) and len(self.minds) > 1 else 0
+        """Which of `minds` decides next."""
+        enough = self._removed or self._ran >= self._first_stage
+        over = enough and self.credit.best is not None
+        return 1 if over and len(self.minds) > 1 else 0
 
     def _asked_for(self, trial_id: str) -> _Asking:
         if self._asking.trial_id != trial_id:
-            self._asking = _Asking(trial_id)
+            self._asking = _Asking(trial_id, self.stage)
         return self._asking
 
     def _roll(self, asking: _Asking, share: float) -> Rolled:
         rng = random.Random(f"{self.seed}:n2n:{asking.trial_id}:{asking.drawn}")
         asking.drawn += 1
-        best, stage = self.credit.best, self.stage
+        best, stage = self.credit.best, asking.stage
         given = best[1] if stage == 1 and best is not None else self.edited.unchanged
         sized = self.credit.sized
         kappa = draw_kappa(rng, self._most) if sized else 1.0
@@ -219,12 +230,12 @@ class N2NProposer:
             return edits[name] if name in edits else others[name]
 
         note: dict[str, Any] = {
-            "stage": self.stage,
+            "stage": asking.stage,
             "rolled": rolled.note(),
             "refused": [each.note() for each in asking.refused],
         }
-        best, stage = self.credit.best, self.stage
-        parent = best[2] if stage == 1 and best is not None else None
+        best = self.credit.best
+        parent = best[2] if asking.stage == 1 and best is not None else None
         return Proposal(self.space.fill(choose).assignment, parent_id=parent, note=note)
 
     def _refuse(self, observation: Observation) -> None:
@@ -236,14 +247,5 @@ class N2NProposer:
         if edits.items() <= observation.assignment.items() and len(asking.refused) < 2 * TRIES:
             asking.refused.append(replace(asking.last, fate=observation.fate))
         asking.refusals += 1
-        if asking.refusals == SPENT and len(self.minds) > 1:
-            asking.refused.clear()  # a note is of one stage
-
-
-def _check_trials(trials: int | None, batch: int, profile: str) -> None:
-    if trials is not None and trials < batch:
-        raise UserError(
-            "budget.trials",
-            f"{trials} are fewer than the {batch} rollouts from which {profile} learns at a time; "
-            f"give at least {batch}, better twenty times as many, or take random",
-        )
+        if asking.refusals == SPENT and asking.stage + 1 < len(self.minds):
+            self._asking = _Asking(asking.trial_id, 1)  # no removal may run: widths may

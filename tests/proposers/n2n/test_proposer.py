@@ -177,21 +177,6 @@ def test_trials_of_others_teach_what_they_came_to_and_no_more() -> None:
     assert weights(made) == weights(untold) and len(made.credit.known) > 10
 
 
-def test_the_paper_removes_first_and_then_shrinks_the_best() -> None:
-    made = proposer(profile="n2n_paper", trials=40)
-    told = play(made, 40)
-    first, second = told[:20], told[20:]
-    ratios = [n for n in first[0].assignment if "ratio" in n]
-    assert all(o.assignment[n] == 1 for o in first for n in ratios)
-    assert made.credit.best is not None
-    _, actions, parent = made.credit.best
-    keeps = {k: v for k, v in made.edited.assignment(actions).items() if "keep" in k}
-    assert all(keeps.items() <= o.assignment.items() for o in second)
-    assert {o.assignment[n] for o in second for n in ratios} == {0.25, 0.5, 0.75, 1}
-    assert propose(made, 40).parent_id == parent
-    assert propose(proposer(profile="n2n_paper"), 0).parent_id is None
-
-
 def test_with_a_size_among_the_objectives_every_size_is_asked_for() -> None:
     made = proposer(objectives=BOTH)
     for i in range(60):
