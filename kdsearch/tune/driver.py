@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
@@ -71,6 +72,7 @@ class Driver:
         self._seen = {key for t in searched for key in keys_of(t)}
         self._last_id = max(map(int, trials), default=-1)
         self._losses: Counter[str] = Counter()
+        self._most = math.inf  # trials at a time; fewer once one has run out of memory
         self._first = len(self.history.rows)  # row of this run
         for trial_id in self.history.heard:
             self._tell(trial_id)
@@ -79,6 +81,8 @@ class Driver:
 
     def next(self) -> Launch | Wait | Done:
         """The next trial, recorded as started or as going on."""
+        if len(self.running) >= self._most:
+            return Wait()
         while self._queue:
             event = self._queue.popleft()
             if event["trial_id"] not in self.history.running:
@@ -168,6 +172,17 @@ class Driver:
         else:
             fault = f"{MOST_LOSSES} workers died with it, the last: {why}"
             self.end(trial_id, "failed", error=fault, seconds=self.history.spell(trial_id))
+
+    def crowd(self, trial_id: str, why: str, running: int) -> None:
+        """A trial ran out of memory beside others: it has failed, and fewer run from now on.
+
+        Parameters
+        ----------
+        running : int
+            Trials that workers had at that moment, this one among them.
+        """
+        self._most = min(self._most, max(1, running - 1))
+        self.end(trial_id, "failed", error=why, seconds=self.history.spell(trial_id))
 
     def end(
         self,
