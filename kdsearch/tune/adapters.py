@@ -28,7 +28,14 @@ from ray.tune.search import Searcher
 from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Wait
 from kdsearch.results.records import EpochReport
-from kdsearch.tune.deaths import NoMemoryError, deaths_of_workers, lacks_memory, told
+from kdsearch.tune.deaths import (
+    NoMemoryError,
+    close,
+    deaths_of_workers,
+    error_of,
+    lacks_memory,
+    told,
+)
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.trainable import STATE, WEIGHTS, Parcel
 
@@ -133,16 +140,19 @@ class DriverCallback(Callback, _Shell):
         """A worker died: another one goes on with its trial, unless the memory was too small."""
         _delivered(trial)
         trial_id = trial.config["trial_id"]
-        error = trial.get_pickled_error()  # none: Ray itself lost sight of it
+        error = error_of(trial)
         why = told(error)
         failed = error is not None and not isinstance(error, RayActorError)
         if isinstance(error, NoMemoryError) or (failed and lacks_memory(why)):
-            running = sum(t.status == Trial.RUNNING for t in trials) + 1  # it is none any more
-            self.driver.crowd(trial_id, why, running)
-        elif failed:
-            self.driver.end(trial_id, "failed", error=why)
+            # Ray kills several at once: one that has told nothing yet was beside those that grew.
+            failed = failed or bool(trial.run_metadata.last_result)
+            self.driver.crowd(sum(t.status == Trial.RUNNING for t in trials) + 1)
+        if failed:
+            seconds = self.driver.history.spell(trial_id)
+            self.driver.end(trial_id, "failed", error=why, seconds=seconds)
         else:
             self.driver.lose(trial_id, why)
+        close(trial)
         self.redraw()
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,23 @@ SIGNS = ("out of memory", "allocate memory", "unable to allocate", "memoryerror"
 
 class NoMemoryError(RayActorError):
     """A worker was killed because its node ran out of memory."""
+
+
+def error_of(trial: Any) -> Exception | None:
+    """What ended the worker of a trial; None where Ray does not say.
+
+    Ray Tune writes it here and copies it to its storage later: its own way to ask looks there.
+    """
+    try:
+        with open(trial.pickled_error_file, "rb") as file:
+            return pickle.load(file)
+    except (OSError, TypeError, EOFError, pickle.PickleError):
+        return None
+
+
+def close(trial: Any) -> None:
+    """Have Ray Tune not ask a dead worker for a first result: not every answer is one it knows."""
+    trial.run_metadata.last_result = trial.run_metadata.last_result or {"done": True}
 
 
 def lacks_memory(why: str) -> bool:

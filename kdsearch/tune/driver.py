@@ -173,16 +173,9 @@ class Driver:
             fault = f"{MOST_LOSSES} workers died with it, the last: {why}"
             self.end(trial_id, "failed", error=fault, seconds=self.history.spell(trial_id))
 
-    def crowd(self, trial_id: str, why: str, running: int) -> None:
-        """A trial ran out of memory beside others: it has failed, and fewer run from now on.
-
-        Parameters
-        ----------
-        running : int
-            Trials that workers had at that moment, this one among them.
-        """
+    def crowd(self, running: int) -> None:
+        """The memory was too small for so many trials at a time: from now on it is one fewer."""
         self._most = min(self._most, max(1, running - 1))
-        self.end(trial_id, "failed", error=why, seconds=self.history.spell(trial_id))
 
     def end(
         self,

@@ -49,7 +49,7 @@ def fill(path: Path, room: int) -> None:
 
 
 def tell(folder: Path, room: int) -> dict[str, Any]:
-    """What a search says when the disk is full, what stands then, and what it comes to in the end."""
+    """What a search says when the disk is full, what stands then, and what comes of it."""
     there, ballast = folder / "search", folder / "ballast"
     fill(ballast, room)
     line = None
