@@ -20,6 +20,7 @@ from kdsearch.tune.keeping import Front, drop_dominated, keep_student
 from kdsearch.tune.launch import Launch
 from kdsearch.tune.observe import last_word
 from kdsearch.tune.resting import States
+from kdsearch.tune.room import Room
 from kdsearch.tune.scheduler import Decision, Scheduler
 from kdsearch.tune.spending import Spending
 
@@ -55,6 +56,7 @@ class Driver:
         self.objectives = ground.config.fixed.objectives
         self.proposer = proposer
         self.states, self.front = States(store.folder), Front(self.objectives)
+        self.room = Room(store.folder, ground.config.fixed.budget.disk_mib)
         self.states.sweep({**self.history.running, **self.history.resting})
         self.judge = Judge(scheduler, self.objectives, self.history, self.states)
         self.pauses = scheduler is not None and ground.config.fixed.scheduler.form == "promoting"
@@ -140,6 +142,7 @@ class Driver:
         last = epochs[-1]["epoch"]
         pauses = self.pauses and last in event["spec"]["rungs"]
         if state is not None and (pauses or self.states.due(trial_id, len(self.running))):
+            self.room.ask(len(state))
             self.states.write(trial_id, last, state)
         self.store.append(*epochs)
         self.states.settle(trial_id)
@@ -203,6 +206,7 @@ class Driver:
         if weights is not None:
             known = [*self.history.epochs[trial_id], *epochs]
             accuracy = known[-1]["validation_accuracy"] if known else None
+            self.room.ask(len(weights))
             keep_student(self.ground, self.store, event, weights, accuracy)
         seconds += self.history.rested.get(trial_id, 0.0)
         ended = {
