@@ -61,12 +61,12 @@ def deaths_of_workers() -> Iterator[None]:
     """
     knows = RayActorManager._actor_task_failed
 
-    def failed(actors: Any, tracked_actor_task: Any, exception: Exception) -> None:
+    def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
         known = isinstance(exception, (RayActorError, RayTaskError))
         if isinstance(exception, RayError) and not known:
             kind = NoMemoryError if isinstance(exception, OutOfMemoryError) else RayActorError
             exception = kind(error_msg=f"{type(exception).__name__}: {exception}")
-        knows(actors, tracked_actor_task, exception)
+        knows(self, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = failed
     try:
