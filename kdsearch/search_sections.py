@@ -100,11 +100,12 @@ class SchedulerConfig(Plain):
 
 
 class BudgetConfig(Plain):
-    """When the search ends: whichever comes first."""
+    """When the search ends: whichever comes first. And what it may take of the disk."""
 
     trials: Positive | None = None
     hours: PositiveFloat | None = None
     epochs: Positive | None = None
+    disk_mib: PositiveFloat | None = None  # of its folder; a search that needs more stops
 
     def spent(self, trials: int, epochs: int, seconds: float) -> bool:
         """Whether this much of a search is all that it allows."""

@@ -21,12 +21,21 @@ from typing import Any
 from ray import tune
 from ray.exceptions import RayActorError
 from ray.tune import Callback, TuneError
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Wait
 from kdsearch.results.records import EpochReport
+from kdsearch.tune.deaths import (
+    NoMemoryError,
+    close,
+    deaths_of_workers,
+    error_of,
+    lacks_memory,
+    told,
+)
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.trainable import STATE, WEIGHTS, Parcel
 
@@ -128,16 +137,22 @@ class DriverCallback(Callback, _Shell):
         self.redraw()
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """A worker died: another one goes on with its trial, unless the trial was too large."""
+        """A worker died: another one goes on with its trial, unless the memory was too small."""
         _delivered(trial)
         trial_id = trial.config["trial_id"]
-        error = trial.get_pickled_error()  # none: Ray itself lost sight of it
-        lines = str(trial.get_error() or "the worker died").strip().splitlines()
-        why = " ".join(lines[-1].split())[:500]
-        if (error is None or isinstance(error, RayActorError)) and "memory" not in why:
-            self.driver.lose(trial_id, why)
+        error = error_of(trial)
+        why = told(error)
+        failed = error is not None and not isinstance(error, RayActorError)
+        if isinstance(error, NoMemoryError) or (failed and lacks_memory(why)):
+            # Ray kills several at once: one that has told nothing yet was beside those that grew.
+            failed = failed or bool(trial.run_metadata.last_result)
+            self.driver.crowd(sum(t.status == Trial.RUNNING for t in trials) + 1)
+        if failed:
+            seconds = self.driver.history.spell(trial_id)
+            self.driver.end(trial_id, "failed", error=why, seconds=seconds)
         else:
-            self.driver.end(trial_id, "failed", error=why)
+            self.driver.lose(trial_id, why)
+        close(trial)
         self.redraw()
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
@@ -158,7 +173,7 @@ def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) 
     # Ray warns of log files that are not wanted, and shouts of rows that the log has as failed.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     callback = DriverCallback(driver, redraw)
-    with _scratch() as scratch, _own_faults(), _own_signals():
+    with _scratch() as scratch, _own_faults(), _own_signals(), deaths_of_workers():
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from kdsearch.tune.keeping import Front, drop_dominated, keep_student
 from kdsearch.tune.launch import Launch
 from kdsearch.tune.observe import last_word
 from kdsearch.tune.resting import States
+from kdsearch.tune.room import Room
 from kdsearch.tune.scheduler import Decision, Scheduler
 from kdsearch.tune.spending import Spending
 
@@ -54,6 +56,7 @@ class Driver:
         self.objectives = ground.config.fixed.objectives
         self.proposer = proposer
         self.states, self.front = States(store.folder), Front(self.objectives)
+        self.room = Room(store.folder, ground.config.fixed.budget.disk_mib)
         self.states.sweep({**self.history.running, **self.history.resting})
         self.judge = Judge(scheduler, self.objectives, self.history, self.states)
         self.pauses = scheduler is not None and ground.config.fixed.scheduler.form == "promoting"
@@ -71,6 +74,7 @@ class Driver:
         self._seen = {key for t in searched for key in keys_of(t)}
         self._last_id = max(map(int, trials), default=-1)
         self._losses: Counter[str] = Counter()
+        self._most = math.inf  # trials at a time; fewer once one has run out of memory
         self._first = len(self.history.rows)  # row of this run
         for trial_id in self.history.heard:
             self._tell(trial_id)
@@ -79,6 +83,8 @@ class Driver:
 
     def next(self) -> Launch | Wait | Done:
         """The next trial, recorded as started or as going on."""
+        if len(self.running) >= self._most:
+            return Wait()
         while self._queue:
             event = self._queue.popleft()
             if event["trial_id"] not in self.history.running:
@@ -136,6 +142,7 @@ class Driver:
         last = epochs[-1]["epoch"]
         pauses = self.pauses and last in event["spec"]["rungs"]
         if state is not None and (pauses or self.states.due(trial_id, len(self.running))):
+            self.room.ask(len(state))
             self.states.write(trial_id, last, state)
         self.store.append(*epochs)
         self.states.settle(trial_id)
@@ -169,6 +176,10 @@ class Driver:
             fault = f"{MOST_LOSSES} workers died with it, the last: {why}"
             self.end(trial_id, "failed", error=fault, seconds=self.history.spell(trial_id))
 
+    def crowd(self, running: int) -> None:
+        """The memory was too small for so many trials at a time: from now on it is one fewer."""
+        self._most = min(self._most, max(1, running - 1))
+
     def end(
         self,
         trial_id: str,
@@ -195,6 +206,7 @@ class Driver:
         if weights is not None:
             known = [*self.history.epochs[trial_id], *epochs]
             accuracy = known[-1]["validation_accuracy"] if known else None
+            self.room.ask(len(weights))
             keep_student(self.ground, self.store, event, weights, accuracy)
         seconds += self.history.rested.get(trial_id, 0.0)
         ended = {

@@ -19,6 +19,7 @@ from kdsearch.results.records import EpochReport
 from kdsearch.schemes import StateError
 from kdsearch.teachers import TeacherRecord, TeacherStore, weights_to_bytes
 from kdsearch.trial import Surroundings, Training, run_trial
+from kdsearch.tune.deaths import lacks_memory
 from kdsearch.tune.watchdog import Watchdog
 
 # Parcels that the callback takes out of a result before Ray keeps it.
@@ -89,8 +90,8 @@ class StudentTrial(tune.Trainable):
         """Train until there is something to decide, or to tell.
 
         A trial that raises ends as a row with its error, and the worker lives on; an error of the
-        GPU ends the worker too, for the process cannot be trusted after it. One whose state cannot
-        be read is handed back.
+        GPU ends the worker too, for the process cannot be trusted after it, and so does one of
+        memory, which the driver is to know. One whose state cannot be read is handed back.
         """
         reports: list[EpochReport] = []
         try:
@@ -98,9 +99,9 @@ class StudentTrial(tune.Trainable):
         except StateError as error:
             result = {"done": True, "refused": str(error)}
         except Exception as error:
-            if "CUDA" in str(error) or "out of memory" in str(error).lower():
-                raise
             line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            if "CUDA" in line or lacks_memory(line):
+                raise
             result = self._ended("failed", error=line)
         # As text: Ray flattens nested results on their way to the scheduler.
         result["reports"] = json.dumps([asdict(report) for report in reports])

@@ -23,10 +23,16 @@ import os
 import torch
 from torch import nn
 
+FAULTS = {6: "wired the wrong way", 12: "CUDA out of memory. Tried to allocate 2.00 GiB"}
+
 class Broken(nn.Module):
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
     def forward(self, maps):
         if maps.device.type != "meta":
-            raise RuntimeError("wired the wrong way")
+            raise RuntimeError(self.fault)
         return maps
 
 def narrow(input, classes, width):
@@ -34,7 +40,7 @@ def narrow(input, classes, width):
         os._exit(1)  # as if the system had killed the worker
     return nn.Sequential(
         nn.Conv2d(input[0], width, 3, stride=2), nn.BatchNorm2d(width), nn.ReLU(),
-        Broken() if width == 6 else nn.Identity(),
+        Broken(FAULTS[width]) if width in FAULTS else nn.Identity(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
 """
 LOSSES = """
@@ -145,7 +151,7 @@ def test_a_student_that_raises_is_a_row_and_the_others_go_on(runs: tuple[Run, Ru
     trials = runs[1].trials.set_index("student.width")
     assert trials.loc[6, "status"] == "failed"
     assert "wired the wrong way" in str(trials.loc[6, "error"])
-    assert set(trials.drop([6, 9])["status"]) == {"complete"}
+    assert set(trials.drop([6, 9, 12])["status"]) == {"complete"}
     assert trials.loc[6, "trial_id"] not in set(pareto_front(runs[1].trials)["trial_id"])
 
 
@@ -153,3 +159,10 @@ def test_a_worker_that_dies_costs_its_own_trial_alone(runs: tuple[Run, Run, Path
     trials = runs[1].trials.set_index("student.width")
     assert trials.loc[9, "status"] == "failed" and trials.loc[9, "error"]
     assert trials.loc[9, "epochs"] == 0
+    assert "its worker process has died" in trials.loc[9, "error"]
+
+
+def test_what_runs_out_of_memory_fails_at_once_with_its_reason(runs: tuple[Run, Run, Path]) -> None:
+    row = runs[1].trials.set_index("student.width").loc[12]
+    assert row["status"] == "failed"
+    assert str(row["error"]).startswith("RuntimeError: CUDA out of memory")
