@@ -72,7 +72,7 @@ def runtime_env(config: SearchConfig, *, joined: bool) -> dict[str, Any]:
     if not joined:
         if not modules:
             return {}
-        places = [str(config.base), os.getcwd(), os.environ.get("PYTHONPATH", "")]
+        places = [str(config.code or config.base), os.getcwd(), os.environ.get("PYTHONPATH", "")]
         return {"env_vars": {"PYTHONPATH": os.pathsep.join(p for p in places if p)}}
     if _job_brings_code():
         return {}  # and Ray refuses to be told twice

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
-from kdsearch.config import TrialSpec
+from kdsearch.config import spec_of
 from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Proposer, Wait
 from kdsearch.results.records import EpochReport
@@ -267,7 +267,7 @@ class Driver:
         found = self.states.read(trial_id, epoch)
         if found is None:
             return self.launch({**event, "started_at": now()})
-        trained = epoch == TrialSpec.model_validate(event["spec"]).plan.training.last_epoch
+        trained = epoch == spec_of(event).plan.training.last_epoch
         if decided == "continue" or trained or (decided == "pause" and found[0] < epoch):
             return self._resumed(event, *found)
         self.running[trial_id] = event
@@ -281,7 +281,7 @@ class Driver:
 
     def _launched(self, event: dict[str, Any], state: bytes | None = None) -> Launch:
         self.running[event["trial_id"]] = event
-        spec = TrialSpec.model_validate(event["spec"])
+        spec = spec_of(event)
         pauses = self.pauses and event["purpose"] == "search"
         return Launch(event["trial_id"], spec, state, pauses)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdsearch.config import ScratchStart, TrialSpec
+from kdsearch.config import ScratchStart, TrialSpec, spec_of
 from kdsearch.errors import UserError
 from kdsearch.results.finished import NEAR, near_front
 from kdsearch.results.records import Purpose
@@ -141,7 +141,7 @@ def _lost(store: ResultStore) -> set[str]:
 
 
 def _pair(origin: dict[str, Any], shift: int, asked: Asked) -> list[tuple[Purpose, TrialSpec]]:
-    spec = TrialSpec.model_validate(origin["spec"])
+    spec = spec_of(origin)
     spec = spec.model_copy(update={"seed": spec.seed + shift})
     if asked.epochs is not None:
         changes = {"epochs": asked.epochs, "stop_epoch": None}
