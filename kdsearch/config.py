@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -237,17 +236,6 @@ class TrialSpec(Plain):
     rungs: list[int] = []
     seed: int = 0
     threads: int = 1
-
-
-def spec_of(trial: Mapping[str, Any]) -> TrialSpec:
-    """The spec in a log's line of a trial.
-
-    Raises
-    ------
-    UserError
-        A line without a valid one.
-    """
-    return validate(TrialSpec, trial.get("spec"), place=f"trial {trial.get('trial_id')}: spec")
 
 
 def identity(content: Any) -> str:

@@ -28,13 +28,19 @@ class _Said(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
+class _Scheduler(_Said):
+    name: str = "asha"
+    grace: Count = 1
+    reduction: Count = 3
+
+
 class _Config(_Said):
     """What readers take of a search file; who runs it validates all of it."""
 
     objectives: list[ObjectiveConfig] | None = None
     measures: list[str] = []
     constraints: dict[str, Any] | None = None
-    scheduler: dict[str, Any] = {}
+    scheduler: _Scheduler = _Scheduler()
 
 
 class _Drawn(_Said):
@@ -45,14 +51,19 @@ class _Drawn(_Said):
     log_p: list[Finite]
     share: Finite
     condition: Any = None
-    version: Count
-    taken: list[Any]
+    version: Count = 0
+    taken: list[Any] = []
 
 
 class _Note(_Said):
     stage: Count
     rolled: _Drawn
     refused: list[_Drawn]
+
+
+def _noted(note: Any) -> Any:
+    """A note is its proposer's own, and a policy's is read by others too."""
+    return _Note.model_validate(note) if isinstance(note, dict) and "rolled" in note else note
 
 
 class _Event(_Said):
@@ -72,7 +83,7 @@ class _Event(_Said):
     seed: Whole = 0
     assignment: dict[str, Whole | Finite | bool | str | None] = {}
     spec: dict[str, Any] = {}
-    note: _Note | None = None
+    note: Annotated[Any, AfterValidator(_noted)] = None
     architecture: str = ""
     architecture_key: str = ""
     parameters: Whole = 0

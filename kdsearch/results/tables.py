@@ -33,15 +33,9 @@ TRIAL_COLUMNS: dict[str, pa.DataType] = {
 LATER = {"validation_loss": F, "size_bits": I, "memory_device": S}
 # Columns that say of every row what it is.
 SURE = (
-    "search",
-    "trial_id",
-    "proposer",
-    "purpose",
-    "status",
-    "architecture",
-    "parameters",
-    "epoch",
-)
+    "search", "trial_id", "proposer", "purpose", "status", "seed", "architecture", "data_id",
+    "epochs", "parameters", "macs", "size_bytes", "seconds", "gpu_seconds", "started_at", "epoch",
+)  # fmt: skip
 MOST_ROWS = 10_000_000  # a few bytes can claim billions
 EPOCH_COLUMNS: dict[str, pa.DataType] = {
     "trial_id": S, "epoch": I, "train_loss": F, "validation_accuracy": F, "validation_loss": F,

@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
-from kdsearch.config import spec_of
 from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Proposer, Wait
 from kdsearch.results.records import EpochReport
@@ -16,7 +15,7 @@ from kdsearch.tune.events import epoch_events, rest_event
 from kdsearch.tune.gate import Ground, keys_of, now
 from kdsearch.tune.judge import Judge
 from kdsearch.tune.keeping import Front, drop_dominated, keep_student
-from kdsearch.tune.launch import Launch
+from kdsearch.tune.launch import Launch, spec_of
 from kdsearch.tune.observe import last_word
 from kdsearch.tune.resting import States
 from kdsearch.tune.scheduler import Decision, Scheduler

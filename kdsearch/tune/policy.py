@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 from kdsearch.architecture import Architecture
-from kdsearch.config import spec_of
 from kdsearch.errors import UserError
 from kdsearch.own_code import permit_code
 from kdsearch.proposers.n2n import N2NProposer
@@ -15,6 +14,7 @@ from kdsearch.proposing import make_proposer, read_policy
 from kdsearch.results.history import History
 from kdsearch.search_config import SearchConfig
 from kdsearch.students import describe
+from kdsearch.tune.launch import spec_of
 from kdsearch.tune.observe import observation
 from kdsearch.tune.study import read_search
 from kdsearch.whole import write_bytes

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdsearch.config import ScratchStart, TrialSpec, spec_of
+from kdsearch.config import ScratchStart, TrialSpec
 from kdsearch.errors import UserError
 from kdsearch.results.finished import NEAR, near_front
 from kdsearch.results.records import Purpose
@@ -19,6 +19,7 @@ from kdsearch.results.store import ResultStore
 from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import trial_event
+from kdsearch.tune.launch import spec_of
 from kdsearch.tune.observe import directions
 from kdsearch.wiring import check_plan
 

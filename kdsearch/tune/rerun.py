@@ -11,7 +11,7 @@ import torch
 
 from kdsearch.architecture import Architecture
 from kdsearch.check import need_of
-from kdsearch.config import Plan, TrialSpec, spec_of
+from kdsearch.config import Plan, TrialSpec
 from kdsearch.data import ImageData, load_data
 from kdsearch.data.source import Description
 from kdsearch.errors import UserError
@@ -31,7 +31,7 @@ from kdsearch.tree import edit_tree
 from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught, trial_event
-from kdsearch.tune.launch import Launch
+from kdsearch.tune.launch import Launch, spec_of
 from kdsearch.tune.stores import prepare_store
 from kdsearch.tune.teachers import prepare_teacher
 from kdsearch.validation import validate
