@@ -11,19 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import yaml
+from hostile_results import SEARCH, TINY, Try, front, log, report, tables
 
-from kdsearch.own_code import permit_code
 from kdsearch.proposers import build_proposer
-from kdsearch.results.front import read_front
-from kdsearch.results.log import fold, read_events
-from kdsearch.results.pareto import pareto_front
-from kdsearch.results.store import read_epochs, read_trials
-from kdsearch.results.tables import epoch_table, stamp, trial_table, write_table
-from kdsearch.search_config import load_config, recorded_config
+from kdsearch.search_config import load_config
 from kdsearch.search_sections import ProposerConfig
 from kdsearch.space import SearchSpace
 from kdsearch.student_folder import StudentCard, load_student, write_student
@@ -32,21 +25,7 @@ from kdsearch.students import build_student, describe
 from kdsearch.teachers import TeacherRecord, load_weights, read_teacher, weights_to_bytes
 from kdsearch.teachers.record import write_teacher
 from kdsearch.teachers.shelf import Origin, read_part, write_parts
-from kdsearch.tune.launch import spec_of
-from tests.hostile import as_json, log_bytes, mutated, torn
-from tests.results.made import story
-
-Try = Callable[[random.Random], object]
-TINY = describe({"family": "mlp", "widths": [2]}, (1, 2, 2), 2)
-SEARCH = {
-    "search": "hostile",
-    "data": {"name": "digits", "batch_size": 16},
-    "teacher": {"architecture": {"family": "mlp", "widths": [4]}},
-    "student": {"family": "mlp", "widths": {"each": 1, "int": [1, 4]}},
-    "losses": [{"choice": ["none", {"method": "kd", "weight": 0.5}]}],
-    "training": {"epochs": 2, "lr": {"float": [0.01, 0.1]}},
-    "budget": {"trials": 6},
-}
+from tests.hostile import as_json, mutated, torn
 
 
 class Target(NamedTuple):
@@ -67,106 +46,6 @@ def search_file(room: Path) -> Try:
             load_config(path)
         else:
             load_config(mutated(SEARCH, chance))
-
-    return attempt
-
-
-def events() -> list[dict[str, Any]]:
-    """The log of a small search that could be run again."""
-    plan = {
-        "data": SEARCH["data"],
-        "student": {"family": "mlp", "widths": [2]},
-        "training": {"epochs": 2},
-    }
-    spec = {"plan": plan, "architecture": TINY.to_json(), "rungs": [2], "seed": 7}
-    lines = []
-    for event in story():
-        if event["event"] == "search":
-            event = {**event, "config": SEARCH, "base": "/nowhere"}
-        if event["event"] == "trial":
-            event = {**event, "spec": spec, "architecture": TINY.to_json()}
-        text = json.dumps(event).replace("NaN", '"nan"').replace("Infinity", '"inf"')
-        lines.append(json.loads(text))
-    return lines
-
-
-def log(room: Path) -> Try:
-    room.mkdir()
-    path, good = room / "log.jsonl", events()
-    whole = log_bytes(good)
-
-    def attempt(chance: random.Random) -> None:
-        kind = chance.random()
-        if kind < 0.3:
-            path.write_bytes(torn(whole, chance))
-        else:
-            lines = list(good)
-            for _ in range(chance.randint(1, 2)):
-                at = chance.randrange(len(lines))
-                lines[at] = mutated(lines[at], chance)
-            if kind > 0.9:
-                chance.shuffle(lines)
-            path.write_bytes(log_bytes([line for line in lines if isinstance(line, dict)]))
-        history = fold(read_events(path))
-        trial_table(history.rows, history.header.get("columns", {}))
-        epoch_table(e for of in history.epochs.values() for e in of)
-        for trial in history.trials.values():
-            spec_of(trial)
-            permit_code(trial.get("spec"), "log", None)
-        if history.header and kind > 0.7:
-            recorded_config(history.header, path)
-
-    return attempt
-
-
-def front(room: Path) -> Try:
-    room.mkdir()
-    good = events()
-    (room / "log.jsonl").write_bytes(log_bytes(good))
-    history = fold(read_events(room / "log.jsonl"))
-    write_table(trial_table(history.rows, history.header["columns"]), room / "trials.parquet")
-
-    def attempt(chance: random.Random) -> None:
-        lines = list(good)
-        at = 0 if chance.random() < 0.5 else chance.randrange(len(lines))
-        lines[at] = mutated(lines[at], chance)
-        (room / "log.jsonl").write_bytes(log_bytes([x for x in lines if isinstance(x, dict)]))
-        read_front(room)
-
-    return attempt
-
-
-def tables(room: Path) -> Try:
-    room.mkdir()
-    (room / "log.jsonl").write_bytes(log_bytes(events()))
-    history = fold(read_events(room / "log.jsonl"))
-    epochs = [e for of in history.epochs.values() for e in of]
-    kinds = [
-        (trial_table(history.rows, history.header["columns"]), read_trials, "trials.parquet"),
-        (epoch_table(epochs), read_epochs, "epochs.parquet"),
-    ]
-    odd = [pa.int32(), pa.string(), pa.binary(), pa.list_(pa.int64()), pa.bool_(), pa.null()]
-
-    def attempt(chance: random.Random) -> None:
-        table, read, name = kinds[chance.random() < 0.3]
-        path = room / name
-        if chance.random() < 0.3:
-            at = chance.randrange(table.num_columns)
-            kind = chance.choice(odd)
-            column = pa.nulls(len(table), kind)
-            if chance.random() < 0.3:  # of the right type, and nothing in it
-                column = pa.nulls(len(table), table.schema.field(at).type)
-            field = chance.choice([table.column_names[at], "x", table.column_names[0]])
-            table = stamp(table.set_column(at, field, column))
-            if chance.random() < 0.2:
-                table = table.replace_schema_metadata({b"kdsearch_schema": b"99999999999"})
-        sink = io.BytesIO()
-        pq.write_table(table, sink, compression=chance.choice(["none", "snappy"]))
-        content = sink.getvalue()
-        path.write_bytes(content if chance.random() < 0.2 else torn(content, chance))
-        frame = read(path)
-        if name == "trials.parquet":
-            pareto_front(frame)
 
     return attempt
 
@@ -292,13 +171,14 @@ def outputs(room: Path) -> Try:
 
 
 TARGETS = {
-    "search file": Target(20, search_file),
-    "log": Target(30, log),
+    "search file": Target(40, search_file),
+    "log": Target(60, log),
     "front": Target(1, front),
-    "table": Target(14, tables),
-    "student": Target(17, student),
-    "policy": Target(1, policy),
-    "weights": Target(7, weights),
-    "teacher": Target(6, teacher),
-    "teacher outputs": Target(4, outputs),
+    "report": Target(1, report),
+    "table": Target(28, tables),
+    "student": Target(34, student),
+    "policy": Target(2, policy),
+    "weights": Target(14, weights),
+    "teacher": Target(12, teacher),
+    "teacher outputs": Target(8, outputs),
 }

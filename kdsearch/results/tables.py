@@ -168,8 +168,16 @@ def _check_columns(path: Path, table: pa.Table) -> None:
         kind = table.schema.field(name).type
         if kind not in ((known[name],) if name in known else (S, I, F)):
             raise UserError(str(path), f"the column {name!r:.80} is {kind!s:.80}: not one of ours")
+        if pa.types.is_timestamp(kind) and not _on_calendar(table[name]):
+            raise UserError(str(path), f"the column {name} has moments that no calendar has")
         if name in SURE and table[name].null_count:
             raise UserError(str(path), f"the column {name} has nulls: not a table of kdsearch")
+
+
+def _on_calendar(moments: pa.ChunkedArray) -> bool:
+    """Whether Python has dates for them: of the years 1970 to 9999."""
+    found = [m for m in moments.cast(I).to_pylist() if m is not None]
+    return all(0 <= moment < 253_402_300_800_000_000 for moment in found)
 
 
 def stamp(table: pa.Table) -> pa.Table:
