@@ -31,7 +31,10 @@ NUMBERS = {"NaN": '"nan"', "-Infinity": '"-inf"', "Infinity": '"inf"'}
 TINY = describe({"family": "mlp", "widths": [2]}, (1, 2, 2), 2)
 CARD = StudentCard("s", "00001", TINY.to_json(), ("a", "b"), (0.5,), (0.5,), "digits", 0.5)
 attempts = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 chances = st.randoms(use_true_random=False)
 

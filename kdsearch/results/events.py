@@ -125,15 +125,15 @@ class _Event(_Said):
     removable: list[Annotated[list[Count], Field(min_length=2, max_length=2)]] = []
 
 
-def event_fault(event: Any) -> str | None:
+def event_fault(event: dict[str, Any]) -> str | None:
     """What is wrong with an event that was read; None: nothing.
 
     Parameters
     ----------
-    event : plain values
+    event : dict
         As `json.loads` gives it.
     """
-    if not isinstance(event, dict) or "event" not in event:
+    if "event" not in event:
         return "not an event"
     try:
         _Event.model_validate(event)

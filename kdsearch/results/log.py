@@ -136,7 +136,8 @@ def read_events(path: Path) -> list[Event]:
             event = None
         if number == 1 and isinstance(event, dict):
             _check_header(path, event)
-        if (wrong := event_fault(event)) is not None:
+        wrong = event_fault(event) if isinstance(event, dict) else "not an event"
+        if wrong is not None or event is None:
             raise UserError(f"{path}:{number}", f"damaged: {wrong}; restore the file")
         if stated != total:
             fault = "damaged: this line, or one before it, is not as it was written"

@@ -188,8 +188,8 @@ def _teacher(
     architecture = describe(section.architecture, data.shape, len(data.classes))
     if spec.teacher_id is not None:
         found = read_teacher(folder / Path(spec.teacher_id).name)
-        same = found is not None and found.architecture == architecture.to_json()
-        if same and found.data_id == data_id:
+        wanted = (architecture.to_json(), data_id)
+        if found is not None and (found.architecture, found.data_id) == wanted:
             return found
 
     def watch(name: str, report: EpochReport, epochs: int) -> None:

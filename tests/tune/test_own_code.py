@@ -34,6 +34,10 @@ def load(root):
 """
 
 
+def unheard(line: str) -> None:
+    pass
+
+
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return distilled_here(tmp_path_factory.mktemp("results"))
@@ -82,7 +86,7 @@ def test_code_in_a_log_is_not_run(searched: Path, values: dict[str, object]) -> 
     rewrite(searched, changed("trial", **values))
     path = [*sys.path]
     for command in (
-        lambda: rerun_trial(searched, "00000", say=str),
+        lambda: rerun_trial(searched, "00000", say=unheard),
         lambda: finish_search(searched, seeds=1, quiet=True),
         lambda: save_policy(searched, searched / "policy"),
     ):
@@ -101,7 +105,7 @@ def going_on(searched: Path):
 
 def test_the_folder_of_the_search_file_is_not_looked_into(searched: Path) -> None:
     path = [*sys.path]
-    rerun_trial(searched, "00000", say=str)
+    rerun_trial(searched, "00000", say=unheard)
     kept = next((searched / "students").iterdir()).name
     export_trial(searched, kept, searched / "out")
     assert sys.path == path
@@ -112,8 +116,8 @@ def test_code_in_the_folder_that_was_given_runs(searched: Path, tmp_path: Path) 
     (tmp_path / "code" / "code_of_theirs.py").write_text(LOAD)
     edits = ["data.name=code_of_theirs:load", "teacher.seed=1"]
     with pytest.raises(UserError, match="--code DIR"):
-        rerun_trial(searched, "00000", edits=edits, say=str)
-    new = rerun_trial(searched, "00000", edits=edits, code=tmp_path / "code", say=str)
+        rerun_trial(searched, "00000", edits=edits, say=unheard)
+    new = rerun_trial(searched, "00000", edits=edits, code=tmp_path / "code", say=unheard)
     load_student(searched / "students" / new)
     with going_on(searched):  # the row is its user's, and no trial of the search
         pass
@@ -144,7 +148,7 @@ def test_a_teacher_of_another_place_or_network_is_none(searched: Path) -> None:
     (folder / "teacher.json").write_text(json.dumps({**card, "identity": "../../x"}))
     assert read_teacher(folder) is None
     (folder / "teacher.json").write_text(json.dumps({**card, "architecture": NETWORK}))
-    rerun_trial(searched, "00000", say=str)  # trained again, and written in its place
+    rerun_trial(searched, "00000", say=unheard)  # trained again, and written in its place
     found = read_teacher(folder)
     assert found is not None and found.architecture == card["architecture"]
 
