@@ -15,6 +15,7 @@ Target: at least 100,000 inputs, 0 tracebacks, no module imported.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 import tempfile
@@ -56,7 +57,7 @@ def main() -> int:
             began = time.perf_counter()
             target = TARGETS[kind].made(Path(room) / kind.replace(" ", "-"))
             chance = random.Random(f"{args.seed}:{kind}")
-            for _ in range(-(-args.inputs * TARGETS[kind].share // whole)):
+            for _ in range(math.ceil(args.inputs * TARGETS[kind].share / whole)):
                 tried[kind] += 1
                 try:
                     target(chance)

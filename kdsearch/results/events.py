@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kdsearch.config import Name
 from kdsearch.results.records import Purpose, Status
@@ -66,63 +66,64 @@ def _noted(note: Any) -> Any:
     return _Note.model_validate(note) if isinstance(note, dict) and "rolled" in note else note
 
 
-class _Event(_Said):
-    """Every value of every event: a name means the same in all."""
-
-    event: str
-    schema_: Whole = Field(default=0, alias="schema")
-    search: Name = "search"
-    config: _Config = _Config()
-    columns: dict[str, Literal["int64", "float64", "string"]] = {}
-    base: str = ""
-    policy: str | None = None
-    trial_id: TrialId = "0"
-    proposer: str = ""
-    parent_id: str | None = None
-    purpose: Purpose = "search"
-    seed: Whole = 0
-    assignment: dict[str, Whole | Finite | bool | str | None] = {}
-    spec: dict[str, Any] = {}
-    note: Annotated[Any, AfterValidator(_noted)] = None
-    architecture: str = ""
-    architecture_key: str = ""
-    parameters: Whole = 0
-    macs: Whole = 0
-    size_bytes: Whole = 0
-    size_bits: Count | None = None
-    latency_ms: Finite | None = None
-    latency_device: str | None = None
-    peak_memory_mib: Finite | None = None
-    memory_device: str | None = None
-    teacher_id: TeacherId | None = None
-    teacher_validation_accuracy: Finite | None = None
-    data_id: str = ""
-    started_at: Moment = "2026-01-01"
-    finish_epochs: Count | None = None
-    epoch: Count = 0
-    train_loss: Spelt = 0.0
-    validation_accuracy: Spelt = 0.0
-    validation_loss: Spelt = 0.0
-    lr: Spelt = 0.0
-    terms: dict[str, Spelt] = {}
-    weights: dict[str, Spelt] = {}
-    measures: dict[str, Spelt] = {}
-    stage: str | None = None
-    seconds: Finite = 0.0
-    gpu_seconds: Finite = 0.0
-    status: Status = "complete"
-    error: str | None = None
-    test_accuracy: Finite = 0.0
-    why: str = ""
-    seeds: Count = 0
-    epochs: Count | None = None
-    near: Finite = 0.0
-    baseline: bool = False
-    folders: list[str] = []
-    queue: list[dict[str, Whole | Finite | bool | str | None]] = []
-    told: list[dict[str, Any]] = []
-    most: Count = 0
-    removable: list[Annotated[list[Count], Field(min_length=2, max_length=2)]] = []
+# Every value of every event: a name means the same in all.
+FIELDS: dict[str, Any] = {
+    "event": str,
+    "schema": Whole,
+    "search": Name,
+    "config": _Config,
+    "columns": dict[str, Literal["int64", "float64", "string"]],
+    "base": str,
+    "policy": str | None,
+    "trial_id": TrialId,
+    "proposer": str,
+    "parent_id": str | None,
+    "purpose": Purpose,
+    "seed": Whole,
+    "assignment": dict[str, Whole | Finite | bool | str | None],
+    "spec": dict[str, Any],
+    "note": Annotated[Any, AfterValidator(_noted)],
+    "architecture": str,
+    "architecture_key": str,
+    "parameters": Whole,
+    "macs": Whole,
+    "size_bytes": Whole,
+    "size_bits": Count | None,
+    "latency_ms": Finite | None,
+    "latency_device": str | None,
+    "peak_memory_mib": Finite | None,
+    "memory_device": str | None,
+    "teacher_id": TeacherId | None,
+    "teacher_validation_accuracy": Finite | None,
+    "data_id": str,
+    "started_at": Moment,
+    "finish_epochs": Count | None,
+    "epoch": Count,
+    "train_loss": Spelt,
+    "validation_accuracy": Spelt,
+    "validation_loss": Spelt,
+    "lr": Spelt,
+    "terms": dict[str, Spelt],
+    "weights": dict[str, Spelt],
+    "measures": dict[str, Spelt],
+    "stage": str | None,
+    "seconds": Finite,
+    "gpu_seconds": Finite,
+    "status": Status,
+    "error": str | None,
+    "test_accuracy": Finite,
+    "why": str,
+    "seeds": Count,
+    "epochs": Count | None,
+    "near": Finite,
+    "baseline": bool,
+    "folders": list[str],
+    "queue": list[dict[str, Whole | Finite | bool | str | None]],
+    "told": list[dict[str, Any]],
+    "most": Count,
+    "removable": list[Annotated[list[Count], Field(min_length=2, max_length=2)]],
+}
+CHECKS = {name: TypeAdapter(kind) for name, kind in FIELDS.items()}
 
 
 def event_fault(event: dict[str, Any]) -> str | None:
@@ -135,10 +136,13 @@ def event_fault(event: dict[str, Any]) -> str | None:
     """
     if "event" not in event:
         return "not an event"
-    try:
-        _Event.model_validate(event)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=True)[0]
-        place = ".".join(str(step) for step in first["loc"][:2])
-        return f"{place} {first['input']!r:.60}: {first['msg']}"
+    for name, value in event.items():
+        if (check := CHECKS.get(name)) is None:
+            continue
+        try:
+            check.validate_python(value, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(step) for step in (name, *first["loc"][:1]))
+            return f"{place} {first['input']!r:.60}: {first['msg']}"
     return None
