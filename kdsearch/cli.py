@@ -36,6 +36,10 @@ Edits = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="A Ray cluster to join: auto, on one of its nodes.")
 ]
+Code = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Your modules' folder, where the results name some."),
+]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Where searches land.")]
 
 
@@ -123,6 +127,7 @@ def finish(
     baseline: Annotated[bool, typer.Option(help="Also each one without its teacher.")] = True,
     unfinished: Annotated[bool, typer.Option(help="Also of a search that is not over.")] = False,
     address: Address = None,
+    code: Code = None,
     quiet: Annotated[bool, typer.Option(help="Print the front alone.")] = False,
 ) -> None:
     """Train the front's students again over seeds, and print means and intervals on test.
@@ -139,6 +144,7 @@ def finish(
         baseline=baseline,
         unfinished=unfinished,
         address=address,
+        code=code,
         console=console,
         quiet=quiet,
     )
@@ -170,11 +176,12 @@ def trial(
     trial_id: TrialId,
     edits: Edits = [],  # noqa: B006
     seed: Annotated[int | None, typer.Option(help="Another seed than the row's.")] = None,
+    code: Code = None,
 ) -> None:
     """Run one row again, exactly; or its student on other data or for longer, with --set."""
     from kdsearch.tune.rerun import rerun_trial
 
-    rerun_trial(results, trial_id, edits=edits, seed=seed, say=partial(say, console))
+    rerun_trial(results, trial_id, edits=edits, seed=seed, code=code, say=partial(say, console))
 
 
 @app.command()
@@ -182,11 +189,12 @@ def export(
     results: Results,
     trial_id: TrialId,
     to: Annotated[Path, typer.Option("--to", help="The folder to make.", show_default=False)],
+    code: Code = None,
 ) -> None:
     """Write a student as config, safetensors and ONNX, and hold the two against each other."""
     from kdsearch.export import export_trial
 
-    done = export_trial(results, trial_id, to)
+    done = export_trial(results, trial_id, to, code)
     say(console, f"{done.folder}: {', '.join(done.files)}")
     if done.parity is not None:
         say(console, f"ONNX against PyTorch: {done.parity}")
@@ -220,11 +228,12 @@ def study(
 def save_policy(
     results: Results,
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+    code: Code = None,
 ) -> None:
     """Rebuild the policy of a search from its log, for `proposer.policy` of another one."""
     from kdsearch.tune import policy
 
-    told = policy.save_policy(results, file)
+    told = policy.save_policy(results, file, code)
     say(
         console,
         f"{file}: the policy after {told} trials; begin a search with proposer.policy: {file}",

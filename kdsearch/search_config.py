@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class SearchConfig:
         The folder that relative paths in the file start from.
     place : str
         The file's name, for errors.
+    code : Path or None
+        The folder of the user's own modules; None: the file comes from results, and none may run.
     """
 
     fixed: Fixed
@@ -47,6 +49,7 @@ class SearchConfig:
     tree: dict[str, Any]
     base: Path
     place: str
+    code: Path | None = None
 
     def plan(self, assignment: Assignment) -> Plan:
         """The plain config of one assignment."""
@@ -109,6 +112,28 @@ def load_config(
         raise UserError(inner, error.fault) from None
 
 
+def recorded_config(header: Mapping[str, Any], log: Path, code: Path | None = None) -> SearchConfig:
+    """The search file that the header of a log holds.
+
+    Parameters
+    ----------
+    code : Path, optional
+        The folder of the modules that the user lets it name: see `kdsearch.own_code`.
+
+    Raises
+    ------
+    UserError
+        A header without a valid search file.
+    """
+    try:
+        config = load_config(header["config"], base=Path(header["base"]))
+    except KeyError as missing:
+        raise UserError(str(log), f"damaged: search without its {missing}; restore it") from None
+    except UserError as error:
+        raise UserError(f"{log}: {error.place}", error.fault) from None
+    return replace(config, code=code)
+
+
 def find_user_code(base: Path) -> None:
     """Let this process import modules that stand in `base`, or in the current folder."""
     for place in (str(Path.cwd()), str(base)):
@@ -135,7 +160,7 @@ def _build(tree: Any, base: Path, place: str) -> SearchConfig:
                 "a search has one data set, so no hole may stand here; holes in data: "
                 + ", ".join(DATA_HOLES),
             )
-    config = SearchConfig(fixed, space, tree, base, place)
+    config = SearchConfig(fixed, space, tree, base, place, code=base)
     for _ in config.plans():  # the first that is no valid plan raises
         pass
     return config

@@ -21,8 +21,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], wrapped: bool =
         justify, flows = "left" if wrapped else "right", wrapped and i > 0
         made.add_column(name, justify=justify, no_wrap=not flows, overflow="fold")
     for row in rows:
-        made.add_row(*map(escape, row))
+        made.add_row(*(escape(shown(text)) for text in row))
     return made
+
+
+def shown(text: str) -> str:
+    """Text without what a terminal would obey: results may come from anyone."""
+    return "".join(c if c.isprintable() or c == "\n" else f"{c!r}"[1:-1] for c in text)
 
 
 def grid(texts: Iterable[tuple[str, str]]) -> Table:
@@ -36,7 +41,7 @@ def grid(texts: Iterable[tuple[str, str]]) -> Table:
 
 def say(console: Console, line: str) -> None:
     """One line as it is, however long."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_front(console: Console, folder: Path, *, write: bool, html: bool = False) -> None:

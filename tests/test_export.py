@@ -86,7 +86,10 @@ def exports(room: Path) -> dict[str, tuple[Path, ExportReport]]:
     for name, architecture in students.items():
         source = write(room / "students" / name, architecture)
         real = images if name == "resnet" else None
-        made[name] = source, export_student(source, room / "out" / name, onnx=True, images=real)
+        made[name] = (
+            source,
+            export_student(source, room / "out" / name, onnx=True, images=real, code=room),
+        )
     return made
 
 
@@ -105,7 +108,7 @@ def onnx_logits(folder: Path, images: torch.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["resnet", "user"])
 def test_onnx_and_pytorch_agree_on_raw_images_of_any_batch(
-    exports: dict[str, tuple[Path, ExportReport]], name: str
+    room: Path, exports: dict[str, tuple[Path, ExportReport]], name: str
 ) -> None:
     source, report = exports[name]
     assert report.files == ALL and report.note is None
@@ -116,7 +119,7 @@ def test_onnx_and_pytorch_agree_on_raw_images_of_any_batch(
     for batch in (1, 5):
         images = torch.randint(0, 256, (batch, *shape), dtype=torch.uint8)
         with torch.no_grad():
-            wanted = load_student(source, raw=True)(images).logits.numpy()
+            wanted = load_student(source, raw=True, code=room)(images).logits.numpy()
         np.testing.assert_allclose(onnx_logits(report.folder, images), wanted, atol=1e-4)
 
 
@@ -223,7 +226,7 @@ def test_a_network_that_onnx_cannot_hold_is_said_so(
 ) -> None:
     architecture = describe({"family": "factories_of_a_test:branching"}, (1, 4, 4), 3)
     source = write(tmp_path / "source", architecture)
-    report = export_student(source, tmp_path / "out")
+    report = export_student(source, tmp_path / "out", code=room)
     assert report.note is not None and report.note.startswith("no student.onnx: ")
     assert "\n" not in report.note and report.parity is None
     assert capfd.readouterr() == ("", "")

@@ -22,12 +22,13 @@ from kdsearch.export.onnx_model import (
     sample,
     to_onnx,
 )
+from kdsearch.own_code import permit_code
 from kdsearch.results.log import read_events
-from kdsearch.search_config import find_user_code
 from kdsearch.student_folder import (
     CONFIG,
     WEIGHTS,
     StudentCard,
+    permit_student,
     read_card,
     read_student,
     student_of,
@@ -69,6 +70,7 @@ def export_student(
     to: str | os.PathLike[str],
     onnx: bool | None = None,
     images: Tensor | None = None,
+    code: str | os.PathLike[str] | None = None,
 ) -> ExportReport:
     """Write a student as a folder that stands alone.
 
@@ -85,6 +87,9 @@ def export_student(
         True: fail where no ONNX file can be made. False: make none. None: say why in the report.
     images : Tensor of shape (N, C, H, W), uint8, optional
         Real images on which ONNX and PyTorch are compared, beside random ones.
+    code : path, optional
+        The folder of the module that the student names as ``module:callable``; without it none is
+        imported.
 
     Raises
     ------
@@ -95,6 +100,7 @@ def export_student(
     to = Path(to).resolve()
     _check_target(to)
     card, weights = read_student(source)
+    permit_student(card, str(source), code)
     network = student_of(card, weights, str(source), raw=True)
     model = parity = note = None
     if onnx is not False:
@@ -114,7 +120,9 @@ def export_student(
     return ExportReport(to, tuple(sorted(files)), parity, note)
 
 
-def build_from_config(path: str | os.PathLike[str], seed: int = 0) -> nn.Module:
+def build_from_config(
+    path: str | os.PathLike[str], seed: int = 0, code: str | os.PathLike[str] | None = None
+) -> nn.Module:
     """The network that an exported ``config.json`` describes, with fresh weights.
 
     `kdsearch.student_folder.load_student` gives the trained one.
@@ -125,13 +133,17 @@ def build_from_config(path: str | os.PathLike[str], seed: int = 0) -> nn.Module:
         The file, or the folder that holds it.
     seed : int
         Of the weights.
+    code : path, optional
+        The folder of the module that it names as ``module:callable``; without it none is imported.
 
     Raises
     ------
     UserError
         No such file, or one with wrong entries.
     """
-    return untrained(read_card(path), str(path), seed)
+    card = read_card(path)
+    permit_student(card, str(path), code)
+    return untrained(card, str(path), seed)
 
 
 def _onnx(card: StudentCard, network: nn.Module, images: Tensor | None) -> tuple[bytes, Parity]:
@@ -162,8 +174,13 @@ def _check_target(to: Path) -> None:
         raise UserError(str(to), fault) from error
 
 
-def export_trial(results: Path, trial_id: str, to: Path) -> ExportReport:
+def export_trial(results: Path, trial_id: str, to: Path, code: Path | None = None) -> ExportReport:
     """Export the student of a trial, from the folder of its search.
+
+    Parameters
+    ----------
+    code : Path, optional
+        As for `export_student`; real images of a user's own function are taken only with it.
 
     Raises
     ------
@@ -178,9 +195,8 @@ def export_trial(results: Path, trial_id: str, to: Path) -> ExportReport:
             f"keeps no weights of trial {trial_id!r}; those of the front are kept "
             f"({', '.join(kept[:5]) or 'none yet'}); others are made by `kdsearch trial`",
         )
-    base = _base(results)
-    find_user_code(base)
-    return export_student(source, to, images=_real_images(source, base))
+    images = _real_images(source, _base(results), code)
+    return export_student(source, to, images=images, code=code)
 
 
 def _base(results: Path) -> Path:
@@ -189,10 +205,11 @@ def _base(results: Path) -> Path:
     return Path(header.get("base", "."))
 
 
-def _real_images(source: Path, base: Path) -> Tensor | None:
+def _real_images(source: Path, base: Path, code: Path | None) -> Tensor | None:
     """Some of the test images, where the data are still at hand."""
     try:
         section = read_card(source).spec["plan"]["data"]
+        permit_code(section, str(source), code)
         data = load_data(validate(DataConfig, section), base)
     except (UserError, KeyError, TypeError):
         return None

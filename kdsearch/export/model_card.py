@@ -44,7 +44,7 @@ The preprocessing is inside. On {images} images the logits differ from PyTorch's
 """
 
 FOREIGN = """\
-The network is made by `{family}`, whose module must be importable where PyTorch loads it.
+The network is made by `{family}`: give `load_student` the folder of that module, `code="..."`.
 """
 
 

@@ -209,4 +209,4 @@ def _spoken(epoch: Event) -> Event:
         kind: {name: float(value) for name, value in epoch.get(kind, {}).items()}
         for kind in ("terms", "weights", "measures")
     }
-    return {**epoch, **numbers, **tables}
+    return {**epoch, "epoch": epoch["epoch"], **numbers, **tables}

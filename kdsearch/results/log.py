@@ -43,12 +43,14 @@ from pathlib import Path
 from typing import Any
 
 from kdsearch.errors import UserError
+from kdsearch.results.events import event_fault
 from kdsearch.results.history import Event, History, fold
 from kdsearch.results.records import SCHEMA_VERSION
 
 __all__ = ["Event", "EventLog", "History", "fold", "read_events"]
 
 HEADER = b'{"event":"search"'  # how every log begins
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 CHECK = re.compile(rb',"check":"([0-9a-f]{8})"}$')
 
 
@@ -128,12 +130,15 @@ def read_events(path: Path) -> list[Event]:
             total = zlib.crc32(text, total or 0)
         try:
             event = json.loads(text, parse_constant=_refuse)
+            if HALF.search(text):  # halves of characters, which cannot be written or printed
+                json.dumps(event, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             event = None
-        if not isinstance(event, dict) or "event" not in event:
-            raise UserError(f"{path}:{number}", "damaged: not an event; restore the file")
-        if number == 1:
+        if number == 1 and isinstance(event, dict):
             _check_header(path, event)
+        wrong = event_fault(event) if isinstance(event, dict) else "not an event"
+        if wrong is not None or event is None:
+            raise UserError(f"{path}:{number}", f"damaged: {wrong}; restore the file")
         if stated != total:
             fault = "damaged: this line, or one before it, is not as it was written"
             raise UserError(f"{path}:{number}", f"{fault}; restore the file")
@@ -142,12 +147,13 @@ def read_events(path: Path) -> list[Event]:
 
 
 def _check_header(path: Path, header: Event) -> None:
-    if header["event"] != "search":
+    if header.get("event") != "search":
         raise UserError(str(path), "does not begin with a search; not a log of kdsearch")
-    if header.get("schema", 0) > SCHEMA_VERSION:
+    schema = header.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
         raise UserError(
             str(path),
-            f"schema {header['schema']} is newer than {SCHEMA_VERSION}, which this kdsearch knows; "
+            f"schema {schema!r:.30} is newer than {SCHEMA_VERSION}, which this kdsearch knows; "
             "update kdsearch",
         )
 

@@ -31,6 +31,12 @@ TRIAL_COLUMNS: dict[str, pa.DataType] = {
 }  # fmt: skip
 # Columns that tables of an earlier kdsearch lack: null there.
 LATER = {"validation_loss": F, "size_bits": I, "memory_device": S}
+# Columns that say of every row what it is.
+SURE = (
+    "search", "trial_id", "proposer", "purpose", "status", "seed", "architecture", "data_id",
+    "epochs", "parameters", "macs", "size_bytes", "seconds", "gpu_seconds", "started_at", "epoch",
+)  # fmt: skip
+MOST_ROWS = 10_000_000  # a few bytes can claim billions
 EPOCH_COLUMNS: dict[str, pa.DataType] = {
     "trial_id": S, "epoch": I, "train_loss": F, "validation_accuracy": F, "validation_loss": F,
     "lr": F, "seconds": F,
@@ -46,13 +52,9 @@ def trial_table(
     """
     columns = {}
     for name, kind in TRIAL_COLUMNS.items():
-        values = [getattr(row, name) for row in rows]
-        if name == "started_at":
-            values = [datetime.fromisoformat(text) for text in values]
-        columns[name] = pa.array(values, kind)
+        columns[name] = _column(name, [getattr(row, name) for row in rows], kind)
     for name, dtype in holes.items():
-        values = [_typed(row.holes.get(name), dtype) for row in rows]
-        columns[name] = pa.array(values, DTYPES[dtype])
+        columns[name] = _column(name, [row.holes.get(name) for row in rows], DTYPES[dtype])
     for name in dict.fromkeys([*measures, *(name for row in rows for name in row.measures)]):
         columns[name] = pa.array([row.measures.get(name) for row in rows], F)
     return stamp(pa.table(columns))
@@ -66,15 +68,14 @@ def epoch_table(epochs: Iterable[Mapping[str, Any]]) -> pa.Table:
     """
     events = list(epochs)
     columns = {
-        name: pa.array([_typed(event[name], str(kind)) for event in events], kind)
+        name: _column(name, [event[name] for event in events], kind)
         for name, kind in EPOCH_COLUMNS.items()
     }
     columns["stage"] = pa.array([event.get("stage") for event in events], S)
     for kind, suffix in (("terms", "_loss"), ("weights", "_weight"), ("measures", "")):
         rows = [event.get(kind, {}) for event in events]
         for name in dict.fromkeys(name for row in rows for name in row):
-            values = [_typed(row.get(name), "double") for row in rows]
-            columns[f"{name}{suffix}"] = pa.array(values, F)
+            columns[f"{name}{suffix}"] = _column(name, [row.get(name) for row in rows], F)
     return stamp(pa.table(columns))
 
 
@@ -128,24 +129,55 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
         # One opening: `pq.read_table`, and with it `pandas.read_parquet` of a path, opens the file
         # twice, and between the two a search that runs may have renamed a newer one into its place.
         with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows > MOST_ROWS:
+                raise UserError(str(path), f"more than {MOST_ROWS:,} rows; not a table of kdsearch")
             table = file.read()
+        table.validate(full=True)
     except FileNotFoundError:
         raise UserError(str(path), "no such file; is this the folder of a search?") from None
-    except (OSError, pa.ArrowException) as error:
+    except UserError:
+        raise
+    except (OSError, ValueError, pa.ArrowException, OverflowError, MemoryError) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(str(path), f"not a Parquet file that can be read: {line}") from None
     version = (table.schema.metadata or {}).get(SCHEMA_KEY)
-    if version is None or not version.isdigit():
+    if version is None or not version.isdigit() or len(version) > 9:
         raise UserError(str(path), "not written by kdsearch")
     if int(version) > SCHEMA_VERSION:
         fault = f"schema {int(version)} is newer than {SCHEMA_VERSION}, which this kdsearch knows"
         raise UserError(str(path), f"{fault}; update kdsearch")
+    _check_columns(path, table)
     missing = [name for name in needed if name not in table.column_names]
     if strange := [name for name in missing if name not in LATER]:
         raise UserError(str(path), f"the column {strange[0]} is missing: not a table of kdsearch")
     for name in missing:
         table = table.append_column(name, pa.nulls(len(table), LATER[name]))
-    return table.to_pandas()
+    try:
+        return table.to_pandas(ignore_metadata=True)
+    except (ValueError, pa.ArrowException, OverflowError, MemoryError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(str(path), f"damaged: {line}; run the search again") from None
+
+
+def _check_columns(path: Path, table: pa.Table) -> None:
+    """Refuse columns of other types than ours, and nulls where a row says what it is."""
+    known = {**EPOCH_COLUMNS, **TRIAL_COLUMNS}
+    for name in table.column_names:
+        if table.column_names.count(name) > 1:
+            raise UserError(str(path), f"the column {name!r:.80} stands twice")
+        kind = table.schema.field(name).type
+        if kind not in ((known[name],) if name in known else (S, I, F)):
+            raise UserError(str(path), f"the column {name!r:.80} is {kind!s:.80}: not one of ours")
+        if pa.types.is_timestamp(kind) and not _on_calendar(table[name]):
+            raise UserError(str(path), f"the column {name} has moments that no calendar has")
+        if name in SURE and table[name].null_count:
+            raise UserError(str(path), f"the column {name} has nulls: not a table of kdsearch")
+
+
+def _on_calendar(moments: pa.ChunkedArray) -> bool:
+    """Whether Python has dates for them: of the years 1970 to 9999."""
+    found = [m for m in moments.cast(I).to_pylist() if m is not None]
+    return all(0 <= moment < 253_402_300_800_000_000 for moment in found)
 
 
 def stamp(table: pa.Table) -> pa.Table:
@@ -153,10 +185,20 @@ def stamp(table: pa.Table) -> pa.Table:
     return table.replace_schema_metadata({SCHEMA_KEY: str(SCHEMA_VERSION).encode()})
 
 
+def _column(name: str, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        if pa.types.is_timestamp(kind):
+            values = [datetime.fromisoformat(text) for text in values]
+        return pa.array([_typed(value, str(kind)) for value in values], kind)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        fault = f"damaged: {' '.join(str(error).split()):.200}; restore the log"
+        raise UserError(f"column {name}", fault) from None
+
+
 def _typed(value: Any, dtype: str) -> Any:
     if value is None:
         return None
-    if dtype in ("float64", "double"):
+    if dtype == "double":
         return float(value)  # the log spells nan and inf as words
     if dtype == "string":
         return str(value).lower() if isinstance(value, bool) else str(value)

@@ -13,7 +13,7 @@ from kdsearch.student_folder.folder import (
     read_student,
     write_student,
 )
-from kdsearch.student_folder.network import load_student, student_of, untrained
+from kdsearch.student_folder.network import load_student, permit_student, student_of, untrained
 
 __all__ = [
     "CARD",
@@ -21,6 +21,7 @@ __all__ = [
     "WEIGHTS",
     "StudentCard",
     "load_student",
+    "permit_student",
     "read_card",
     "read_student",
     "student_of",

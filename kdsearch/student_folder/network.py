@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from torch import nn
 
@@ -10,19 +11,25 @@ from kdsearch.architecture import Architecture
 from kdsearch.cost import cost
 from kdsearch.data.normalise import Normalise
 from kdsearch.errors import UserError
+from kdsearch.own_code import permit_code
 from kdsearch.student_folder.card import StudentCard
 from kdsearch.student_folder.folder import read_student, within
-from kdsearch.students import build_student, family_of
+from kdsearch.students import build_student
 from kdsearch.teachers.weights import weights_from_bytes
 
 NARROWEST_BITS = 8  # of a stored weight; float32 is 32
 
 
-def load_student(folder: str | os.PathLike[str], *, raw: bool = False) -> nn.Module:
+def load_student(
+    folder: str | os.PathLike[str],
+    *,
+    raw: bool = False,
+    code: str | os.PathLike[str] | None = None,
+) -> nn.Module:
     """A trained student in eval mode, on the CPU: ``student(images).logits`` is (B, K).
 
-    A student of a user's own factory imports that factory's module: load such a student only from
-    someone whose code you would run. All others are data.
+    A student of a user's own factory is built by that factory: say in `code` where its module
+    stands, and only if you would run it. All others are data.
 
     Parameters
     ----------
@@ -31,6 +38,9 @@ def load_student(folder: str | os.PathLike[str], *, raw: bool = False) -> nn.Mod
     raw : bool
         Take pixels of 0..255, uint8 or float, and normalise them inside; otherwise the inputs are
         float32 and normalised already. Both have the shape (B, C, H, W).
+    code : path, optional
+        The folder of the module that the student names as ``module:callable``; without it none is
+        imported.
 
     Returns
     -------
@@ -40,14 +50,24 @@ def load_student(folder: str | os.PathLike[str], *, raw: bool = False) -> nn.Mod
     Raises
     ------
     UserError
-        No student, a damaged one, one of a later kdsearch, or the weights of another network.
+        No student, a damaged one, one of a later kdsearch, the weights of another network, or one
+        that names a module which does not stand in `code`.
     """
     card, weights = read_student(folder)
+    permit_student(card, str(folder), code)
     return student_of(card, weights, str(folder), raw=raw)
 
 
+def permit_student(
+    card: StudentCard, place: str, code: str | os.PathLike[str] | None = None
+) -> None:
+    """Refuse a student of a module that does not stand in the folder `code`."""
+    content = {"architecture": card.architecture}
+    permit_code(content, place, None if code is None else Path(code))
+
+
 def student_of(card: StudentCard, weights: bytes, place: str, *, raw: bool = False) -> nn.Module:
-    """The trained network, as `load_student` gives it; errors name `place`."""
+    """The trained network, as `load_student` gives it, whoever's code it names."""
     _check_size(card, weights, place)
     student = untrained(card, place)
     weights_from_bytes(student, weights, place)
@@ -75,7 +95,7 @@ def _check_size(card: StudentCard, weights: bytes, place: str) -> None:
     """Refuse an architecture that is far larger than its weights before memory is taken for it."""
     try:
         architecture = Architecture.from_json(card.architecture)
-        if family_of(architecture.family).layers is None:
+        if ":" in architecture.family:
             return  # its size is known only once it is built
         needed = cost(architecture, NARROWEST_BITS).size_bytes
     except UserError as error:

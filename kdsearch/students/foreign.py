@@ -147,6 +147,8 @@ def _make(architecture: Architecture) -> nn.Module:
         import torchvision.models as models
 
         name = options.pop("model")
+        if name not in models.list_models(module=models):  # others may load weights from afar
+            raise UserError("model", f"torchvision has no classifier {name!r:.80}")
         return models.get_model(name, weights=None, num_classes=architecture.classes, **options)
     made = _imported(architecture.family)(
         input=architecture.input, classes=architecture.classes, **options

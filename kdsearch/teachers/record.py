@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,19 +85,24 @@ def read_teacher(folder: Path) -> TeacherRecord | None:
         if card["schema"] > SCHEMA_VERSION:
             fault = f"was written by a later kdsearch (schema {card['schema']}, known: up to "
             raise UserError(str(folder), f"{fault}{SCHEMA_VERSION}); update, or use another folder")
-        files = {name: _checked(folder / name, seal) for name, seal in card["files"].items()}
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", card["identity"]):
+            return None  # it names a folder
+        sealed = {name: card["files"][name] for name in (WEIGHTS, LOGITS) if name in card["files"]}
+        files = {name: _checked(folder / name, seal) for name, seal in sealed.items()}
         return TeacherRecord(
             identity=card["identity"],
             architecture=card["architecture"],
             weights=files[WEIGHTS],
             logits=_array_from_bytes(files[LOGITS]) if LOGITS in files else None,
-            validation_accuracy=card["validation_accuracy"],
-            seconds=card["seconds"],
+            validation_accuracy=float(card["validation_accuracy"]),
+            seconds=float(card["seconds"]),
             data_id=card["data_id"],
         )
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        return None
+    except RecursionError:  # a card of a thousand brackets
         return None
 
 
@@ -133,4 +139,7 @@ def _array_to_bytes(array: np.ndarray) -> bytes:
 
 
 def _array_from_bytes(data: bytes) -> np.ndarray:
-    return np.load(io.BytesIO(data), allow_pickle=False)
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # NumPy fails in a dozen ways on a head that is not its own
+        raise ValueError("no array") from error

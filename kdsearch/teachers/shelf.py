@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -24,6 +25,8 @@ CARD = "store.json"
 PROBED = 32  # images of the first view, by which one augmentation is told from another
 CHUNK = 2**22  # bytes read at a time
 Say = Callable[[str], None]
+# What a card or an array raises that is not what was written.
+FAULTS = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,9 @@ def read_part(folder: Path, origin: Origin, views: int, say: Say) -> dict[Path, 
     try:
         card = json.loads((place / CARD).read_bytes())
         if (fault := _fault(card, origin, views)) is None:
-            return {place / name: _checked(place / name, s) for name, s in card["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            files = {_named(name): seal for name, seal in card["files"].items()}
+            return {place / n: _checked(place / n, s, card["views"]) for n, s in files.items()}
+    except FAULTS as error:
         fault = error.args[0] if isinstance(error, _NotWholeError) else "is not whole"
     say(f"{place}: {fault}; the teacher's outputs are computed again")
     return None
@@ -191,7 +195,14 @@ def _fault(card: Mapping[str, Any], origin: Origin, views: int) -> str | None:
     return f"holds {card['views']} views of {views}" if card["views"] < views else None
 
 
-def _checked(path: Path, seal: Mapping[str, Any]) -> np.ndarray:
+def _named(name: str) -> str:
+    """A file's name of ours, and so no path."""
+    if not re.fullmatch(r"[0-9]+\.npy", name):
+        raise _NotWholeError("names files that are not its own")
+    return name
+
+
+def _checked(path: Path, seal: Mapping[str, Any], views: int) -> np.ndarray:
     if (size := path.stat().st_size) != seal["bytes"]:
         raise _NotWholeError(f"{path.name} is cut short: {size:,} bytes of {seal['bytes']:,}")
     digest = hashlib.sha256()
@@ -200,4 +211,10 @@ def _checked(path: Path, seal: Mapping[str, Any]) -> np.ndarray:
             digest.update(chunk)
     if digest.hexdigest() != seal["sha256"]:
         raise _NotWholeError(f"{path.name} is damaged")
-    return np.load(path, mmap_mode="r")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception:  # NumPy fails in a dozen ways on a head that is not its own
+        raise _NotWholeError(f"{path.name} holds no outputs") from None
+    if array.ndim < 2 or len(array) != views or array.dtype.kind not in "fi":
+        raise _NotWholeError(f"{path.name} holds no outputs")
+    return array

@@ -72,7 +72,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 def _read_safetensors(data: bytes, place: str) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(data)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         fault = f"damaged safetensors ({error}); copy or write the file again"
         raise UserError(place, fault) from error
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import nn
 
 from kdsearch.data import Batches, ImageData
+from kdsearch.errors import UserError
 from kdsearch.results.finished import best_repeat, finished_near
 from kdsearch.results.front import front_with_tests, write_front, write_rows
 from kdsearch.results.pareto import pareto_front
@@ -14,7 +16,7 @@ from kdsearch.results.records import TrialRow
 from kdsearch.results.store import ResultStore
 from kdsearch.schemes import evaluate
 from kdsearch.search_config import SearchConfig
-from kdsearch.student_folder import load_student
+from kdsearch.student_folder import read_student, student_of
 from kdsearch.tune.observe import directions
 
 
@@ -68,9 +70,18 @@ def _measure(store: ResultStore, trial_ids: Sequence[str], load: Callable[[], Im
     device = "cuda" if torch.cuda.is_available() else "cpu"
     batches = Batches(load(), 1000, device=device)
     for trial_id in missing:
-        student = load_student(store.folder / "students" / trial_id).to(device)
+        student = _student(store, trial_id).to(device)
         accuracy, _ = evaluate(student, batches.evaluation("test"))
         store.append({"event": "test", "trial_id": trial_id, "test_accuracy": accuracy})
+
+
+def _student(store: ResultStore, trial_id: str) -> nn.Module:
+    folder = store.folder / "students" / trial_id
+    card, weights = read_student(folder)
+    if card.architecture != store.history.trials[trial_id]["architecture"]:
+        fault = "is another network than the log says; remove this folder, and run the trial again"
+        raise UserError(str(folder), fault)
+    return student_of(card, weights, str(folder))
 
 
 def _repeats(store: ResultStore) -> list[TrialRow]:

@@ -6,6 +6,8 @@ import importlib.util
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+from ray._private import ray_constants  # no public way to bind to loopback
 
 import kdsearch
 from kdsearch.errors import UserError
+from kdsearch.own_code import named_code
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import ResourcesConfig
 
@@ -48,18 +52,35 @@ def start(config: SearchConfig, address: str | None) -> bool:
             "use `kdsearch submit` from outside the cluster, or --address auto on its head node",
         )
     try:
-        ray.init(
-            address=address or "local",
-            runtime_env=runtime_env(config, joined=address is not None),
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with nullcontext() if address else _on_loopback():
+            ray.init(
+                address=address or "local",
+                runtime_env=runtime_env(config, joined=address is not None),
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
         what = f"no Ray cluster answers at {address}" if address else "Ray does not start here"
         raise UserError("--address", f"{what}: {line}") from None
     return True
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray listens where this machine alone can reach it.
+
+    On Linux it takes an address that others reach, and listens on all, even when told 127.0.0.1.
+    This switch of its own, which is off on other systems, is what decides.
+    """
+    switch = "ENABLE_RAY_CLUSTER"
+    before = getattr(ray_constants, switch, None)  # a Ray without it does as it does
+    setattr(ray_constants, switch, False)
+    try:
+        yield
+    finally:
+        setattr(ray_constants, switch, before)
 
 
 def runtime_env(config: SearchConfig, *, joined: bool) -> dict[str, Any]:
@@ -72,7 +93,7 @@ def runtime_env(config: SearchConfig, *, joined: bool) -> dict[str, Any]:
     if not joined:
         if not modules:
             return {}
-        places = [str(config.base), os.getcwd(), os.environ.get("PYTHONPATH", "")]
+        places = [str(config.code or config.base), os.getcwd(), os.environ.get("PYTHONPATH", "")]
         return {"env_vars": {"PYTHONPATH": os.pathsep.join(p for p in places if p)}}
     if _job_brings_code():
         return {}  # and Ray refuses to be told twice
@@ -87,20 +108,8 @@ def _job_brings_code() -> bool:
 
 def user_modules(config: SearchConfig) -> list[str]:
     """Top-level modules that the file names as ``module:callable``: workers need them too."""
-    names: set[str] = set()
-
-    def visit(node: Any) -> None:
-        if isinstance(node, dict):
-            for key, child in node.items():
-                if key in ("family", "method", "name") and isinstance(child, str) and ":" in child:
-                    names.add(child.partition(":")[0].partition(".")[0])
-                visit(child)
-        elif isinstance(node, list):
-            for child in node:
-                visit(child)
-
-    visit(config.tree)
-    return sorted(names - {"kdsearch"})
+    named = {name.partition(":")[0].partition(".")[0] for name in named_code(config.tree)}
+    return sorted(named - {"kdsearch"})
 
 
 def _source(module: str) -> str:

@@ -7,7 +7,6 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
-from kdsearch.config import TrialSpec
 from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Proposer, Wait
 from kdsearch.results.records import EpochReport
@@ -17,7 +16,7 @@ from kdsearch.tune.events import epoch_events, rest_event
 from kdsearch.tune.gate import Ground, keys_of, now
 from kdsearch.tune.judge import Judge
 from kdsearch.tune.keeping import Front, drop_dominated, keep_student
-from kdsearch.tune.launch import Launch
+from kdsearch.tune.launch import Launch, spec_of
 from kdsearch.tune.observe import last_word
 from kdsearch.tune.resting import States
 from kdsearch.tune.room import Room
@@ -279,7 +278,7 @@ class Driver:
         found = self.states.read(trial_id, epoch)
         if found is None:
             return self.launch({**event, "started_at": now()})
-        trained = epoch == TrialSpec.model_validate(event["spec"]).plan.training.last_epoch
+        trained = epoch == spec_of(event).plan.training.last_epoch
         if decided == "continue" or trained or (decided == "pause" and found[0] < epoch):
             return self._resumed(event, *found)
         self.running[trial_id] = event
@@ -293,7 +292,7 @@ class Driver:
 
     def _launched(self, event: dict[str, Any], state: bytes | None = None) -> Launch:
         self.running[event["trial_id"]] = event
-        spec = TrialSpec.model_validate(event["spec"])
+        spec = spec_of(event)
         pauses = self.pauses and event["purpose"] == "search"
         return Launch(event["trial_id"], spec, state, pauses)
 

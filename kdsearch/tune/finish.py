@@ -10,13 +10,14 @@ from rich.console import Console
 
 from kdsearch.check import check_search
 from kdsearch.errors import UserError
+from kdsearch.own_code import permit_code
 from kdsearch.results.finished import NEAR
 from kdsearch.results.store import ResultStore
-from kdsearch.search_config import SearchConfig, find_user_code, load_config
+from kdsearch.search_config import SearchConfig, recorded_config
 from kdsearch.tune.closing import close_search, search_over
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import now
-from kdsearch.tune.opening import load_same
+from kdsearch.tune.opening import load_same, own_trials
 from kdsearch.tune.progress import SearchProgress
 from kdsearch.tune.repeats import Asked, missing_repeats, repeat_events
 from kdsearch.tune.workers import Workers, hired
@@ -31,6 +32,7 @@ def finish_search(
     baseline: bool = True,
     unfinished: bool = False,
     address: str | None = None,
+    code: str | os.PathLike[str] | None = None,
     console: Console | None = None,
     quiet: bool = False,
 ) -> bool:
@@ -59,6 +61,9 @@ def finish_search(
         search may yet change.
     address : str, optional
         A Ray cluster to join (``auto``); None starts Ray on this machine.
+    code : path, optional
+        The folder of the modules that the search names as ``module:callable``; without it none is
+        imported.
     console : Console, optional
         Where progress is shown.
     quiet : bool
@@ -83,10 +88,11 @@ def finish_search(
         header = store.history.header
         if not header:
             raise UserError(str(folder), "holds no search: its log is empty; run the search again")
-        config = load_config(header["config"], base=Path(header["base"]))
+        own = None if code is None else Path(code)
+        config = recorded_config(header, folder / "log.jsonl", own)
         if not (unfinished or search_over(store, config)):
             raise UserError(str(folder), _not_over(store, config))
-        find_user_code(config.base)
+        permit_code([config.tree, *own_trials(store.history)], str(folder), own)
         return finish_rest(store, config, asked, address, show)
 
 

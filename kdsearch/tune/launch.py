@@ -1,10 +1,12 @@
-"""What the driver hands to whoever runs trials."""
+"""What the driver hands to whoever runs trials, and the spec in it, read from the log."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from kdsearch.config import TrialSpec
+from kdsearch.config import TrialSpec, validate
 
 
 @dataclass(frozen=True)
@@ -25,3 +27,14 @@ class Launch:
     spec: TrialSpec
     state: bytes | None = None
     pauses: bool = False
+
+
+def spec_of(trial: Mapping[str, Any]) -> TrialSpec:
+    """The spec in a log's line of a trial.
+
+    Raises
+    ------
+    UserError
+        A line without a valid one.
+    """
+    return validate(TrialSpec, trial.get("spec"), place=f"trial {trial.get('trial_id')}: spec")

@@ -17,6 +17,8 @@ import yaml
 from kdsearch.data import ImageData, load_data
 from kdsearch.errors import UserError
 from kdsearch.meter import Meter
+from kdsearch.own_code import named_code
+from kdsearch.results.history import Event, History
 from kdsearch.results.records import SCHEMA_VERSION, TOLD_APART
 from kdsearch.results.store import ResultStore
 from kdsearch.results.tables import write_aside
@@ -41,6 +43,7 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
         if store.history.trials:
             _compare(folder, store.history.header["config"], tree)
             check_same_policy(store.history, config)
+            _refuse_other_code(store, config)
         then = store.history.header
         policy = then.get("policy") if store.history.trials else policy_hash(config)
         if (then.get("config"), then.get("policy")) != (tree, policy):
@@ -60,6 +63,18 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
         write_aside(folder / "config.yaml", lambda part: part.write_text(text, encoding="utf-8"))
         store.flush(force=True)  # readers find tables from the first moment on
         yield store
+
+
+def own_trials(history: History) -> list[Event]:
+    """The trials that a search, or its repeats, may train again; reruns are their user's."""
+    return [trial for trial in history.trials.values() if trial["purpose"] != "rerun"]
+
+
+def _refuse_other_code(store: ResultStore, config: SearchConfig) -> None:
+    """Refuse to go on with trials of code that the search file does not name."""
+    if strange := named_code(own_trials(store.history)) - named_code(config.tree):
+        fault = f"names {min(strange)!r:.80}, which the search file does not; restore the file"
+        raise UserError(str(store.folder / "log.jsonl"), fault)
 
 
 def load_same(store: ResultStore, config: SearchConfig) -> ImageData:

@@ -6,21 +6,28 @@ import hashlib
 from pathlib import Path
 
 from kdsearch.architecture import Architecture
-from kdsearch.config import TrialSpec
 from kdsearch.errors import UserError
+from kdsearch.own_code import permit_code
 from kdsearch.proposers.n2n import N2NProposer
 from kdsearch.proposers.portfolio import PortfolioProposer
 from kdsearch.proposing import make_proposer, read_policy
 from kdsearch.results.history import History
 from kdsearch.search_config import SearchConfig
 from kdsearch.students import describe
+from kdsearch.tune.launch import spec_of
 from kdsearch.tune.observe import observation
 from kdsearch.tune.study import read_search
 from kdsearch.whole import write_bytes
 
 
-def save_policy(results: Path, file: Path) -> int:
+def save_policy(results: Path, file: Path, code: Path | None = None) -> int:
     """Replay a search into its n2n proposer, and write the policy that it has come to.
+
+    Parameters
+    ----------
+    code : Path, optional
+        The folder of the modules that the search names as ``module:callable``; without it none is
+        imported.
 
     Returns
     -------
@@ -33,7 +40,8 @@ def save_policy(results: Path, file: Path) -> int:
         No search there, none of n2n, one that began with a policy file that has changed since, or
         a file that cannot be written.
     """
-    history, config = read_search(results)
+    history, config = read_search(results, code)
+    permit_code([t.get("spec") for t in history.trials.values()], str(results), code)
     check_same_policy(history, config)
     proposer = replayed(history, config)
     if proposer is None:
@@ -97,7 +105,7 @@ def check_same_policy(history: History, config: SearchConfig) -> None:
 
 def _teacher(trial: dict[str, str]) -> Architecture | None:
     """The teacher of a trial, described for its data."""
-    plan = TrialSpec.model_validate(trial["spec"]).plan
+    plan = spec_of(trial).plan
     if plan.teacher is None:
         return None
     student = Architecture.from_json(trial["architecture"])

@@ -19,6 +19,7 @@ from kdsearch.results.store import ResultStore
 from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import trial_event
+from kdsearch.tune.launch import spec_of
 from kdsearch.tune.observe import directions
 from kdsearch.wiring import check_plan
 
@@ -141,7 +142,7 @@ def _lost(store: ResultStore) -> set[str]:
 
 
 def _pair(origin: dict[str, Any], shift: int, asked: Asked) -> list[tuple[Purpose, TrialSpec]]:
-    spec = TrialSpec.model_validate(origin["spec"])
+    spec = spec_of(origin)
     spec = spec.model_copy(update={"seed": spec.seed + shift})
     if asked.epochs is not None:
         changes = {"epochs": asked.epochs, "stop_epoch": None}

@@ -15,9 +15,10 @@ from kdsearch.config import Plan, TrialSpec
 from kdsearch.data import ImageData, load_data
 from kdsearch.data.source import Description
 from kdsearch.errors import UserError
+from kdsearch.own_code import permit_code
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
-from kdsearch.search_config import SearchConfig, find_user_code, load_config
+from kdsearch.search_config import SearchConfig, recorded_config
 from kdsearch.students import describe, output_shapes
 from kdsearch.teachers import (
     TeacherRecord,
@@ -30,7 +31,7 @@ from kdsearch.tree import edit_tree
 from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught, trial_event
-from kdsearch.tune.launch import Launch
+from kdsearch.tune.launch import Launch, spec_of
 from kdsearch.tune.stores import prepare_store
 from kdsearch.tune.teachers import prepare_teacher
 from kdsearch.validation import validate
@@ -45,6 +46,7 @@ def rerun_trial(
     *,
     edits: Sequence[str] = (),
     seed: int | None = None,
+    code: Path | None = None,
     say: Say = print,
 ) -> str:
     """Run a row again in this process; the new row has the purpose ``rerun``, its student is kept.
@@ -60,6 +62,9 @@ def rerun_trial(
         ``key=value`` pairs on the row's plain config: ``training.epochs=100``.
     seed : int, optional
         Another one than the row's.
+    code : Path, optional
+        The folder of the modules that the row, or an edit, names as ``module:callable``; without it
+        none is imported.
 
     Returns
     -------
@@ -75,8 +80,7 @@ def rerun_trial(
         raise UserError(str(results), "holds no search; give the folder that `kdsearch run` made")
     with ResultStore.open(results) as store:
         header = store.history.header
-        config = load_config(header["config"], base=Path(header["base"]))
-        find_user_code(config.base)
+        config = recorded_config(header, results / "log.jsonl", code)
         origin = store.history.trials.get(trial_id)
         if origin is None:
             known = ", ".join(list(store.history.trials)[:3])
@@ -92,7 +96,7 @@ def _rerun(
     seed: int | None,
     say: Say,
 ) -> str:
-    spec = TrialSpec.model_validate(origin["spec"])
+    spec = spec_of(origin)
     if edits:
         plan = validate(Plan, edit_tree(spec.plan.model_dump(mode="json"), edits))
         taught = spec.teacher_id if plan.teacher == spec.plan.teacher and plan.taught else None
@@ -100,6 +104,7 @@ def _rerun(
         spec = spec.model_copy(update=changes)
     if seed is not None:
         spec = spec.model_copy(update={"seed": seed})
+    permit_code(spec.model_dump(), f"trial {origin['trial_id']}", config.code)
     data = load_data(spec.plan.data, config.base)
     data_id = data.id
     if edits:
@@ -181,11 +186,12 @@ def _teacher(
     section = spec.plan.teacher
     if section is None or not spec.plan.taught:
         return None
-    if spec.teacher_id is not None:
-        found = read_teacher(folder / spec.teacher_id)
-        if found is not None and found.data_id == data_id:
-            return found
     architecture = describe(section.architecture, data.shape, len(data.classes))
+    if spec.teacher_id is not None:
+        found = read_teacher(folder / Path(spec.teacher_id).name)
+        wanted = (architecture.to_json(), data_id)
+        if found is not None and (found.architecture, found.data_id) == wanted:
+            return found
 
     def watch(name: str, report: EpochReport, epochs: int) -> None:
         say(f"teacher {name}: epoch {report.epoch} of {epochs}, {report.validation_accuracy:.4f}")

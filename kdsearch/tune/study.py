@@ -7,7 +7,7 @@ from pathlib import Path
 from kdsearch.errors import UserError
 from kdsearch.proposers.base import Observation
 from kdsearch.results.log import History, fold, read_events
-from kdsearch.search_config import SearchConfig, load_config
+from kdsearch.search_config import SearchConfig, recorded_config
 from kdsearch.tune.observe import observation
 
 
@@ -47,8 +47,8 @@ def write_study(results: Path, storage: str) -> tuple[int, str]:
     return count, name
 
 
-def read_search(results: Path) -> tuple[History, SearchConfig]:
-    """History and config of a search's folder.
+def read_search(results: Path, code: Path | None = None) -> tuple[History, SearchConfig]:
+    """History and config of a search's folder, whose own modules may stand in `code` alone.
 
     Raises
     ------
@@ -60,5 +60,4 @@ def read_search(results: Path) -> tuple[History, SearchConfig]:
     history = fold(read_events(results / "log.jsonl"))
     if not history.header:
         raise UserError(str(results), "holds no search: its log is empty; run the search again")
-    config = load_config(history.header["config"], base=Path(history.header["base"]))
-    return history, config
+    return history, recorded_config(history.header, results / "log.jsonl", code)

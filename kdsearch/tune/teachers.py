@@ -81,7 +81,8 @@ def prepare_teacher(
         Weights that do not fit, or a training that diverged.
     """
     name = teacher_identity(config, architecture, data_config, data.id, base)
-    if (found := read_teacher(folder / name)) is not None:
+    found = read_teacher(folder / name)
+    if found is not None and found.architecture == architecture.to_json():
         return found
     _check_folder(folder)
     own = data_config.model_copy(

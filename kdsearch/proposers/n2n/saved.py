@@ -52,9 +52,9 @@ def unpack(data: bytes, minds: Sequence[Mind], said: dict[str, Any]) -> None:
     """
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        theirs = json.loads(header["__metadata__"]["kdsearch"])
+        theirs = dict(json.loads(header["__metadata__"]["kdsearch"]))
         tensors = load(data)
-    except (KeyError, TypeError, ValueError, SafetensorError):
+    except (LookupError, TypeError, ValueError, RecursionError, SafetensorError):
         fault = "holds no policy; take a file that `kdsearch policy save` wrote"
         raise UserError(PLACE, fault) from None
     wanted = json.loads(json.dumps(said))
@@ -75,5 +75,8 @@ def _load(mind: Mind, tensors: dict[str, torch.Tensor]) -> None:
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     if shapes != {name: tensor.shape for name, tensor in mind.policy.state_dict().items()}:
         fault = f"its {mind.name} policy has other weights than this version's; save it again"
+        raise UserError(PLACE, fault)
+    if not all(t.is_floating_point() and t.isfinite().all() for t in tensors.values()):
+        fault = f"its {mind.name} policy has weights that are no numbers; save it again"
         raise UserError(PLACE, fault)
     mind.policy.load_state_dict(tensors)
