@@ -6,7 +6,7 @@ What an event must have, and the trial that it speaks of, `kdsearch.results.hist
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -22,6 +22,10 @@ Spelt = float | Literal["nan", "inf", "-inf"]  # as the log writes what JSON doe
 TrialId = Annotated[str, Field(pattern=r"^[0-9]{1,12}$")]
 TeacherId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Moment = Annotated[str, AfterValidator(lambda text: (datetime.fromisoformat(text), text)[1])]
+MaybeCount: TypeAlias = Count | None
+MaybeFinite: TypeAlias = Finite | None
+MaybeTeacherId: TypeAlias = TeacherId | None
+Hole: TypeAlias = Whole | Finite | bool | str | None
 
 
 class _Said(BaseModel):
@@ -80,7 +84,7 @@ FIELDS: dict[str, Any] = {
     "parent_id": str | None,
     "purpose": Purpose,
     "seed": Whole,
-    "assignment": dict[str, Whole | Finite | bool | str | None],
+    "assignment": dict[str, Hole],
     "spec": dict[str, Any],
     "note": Annotated[Any, AfterValidator(_noted)],
     "architecture": str,
@@ -88,16 +92,16 @@ FIELDS: dict[str, Any] = {
     "parameters": Whole,
     "macs": Whole,
     "size_bytes": Whole,
-    "size_bits": Count | None,
-    "latency_ms": Finite | None,
+    "size_bits": MaybeCount,
+    "latency_ms": MaybeFinite,
     "latency_device": str | None,
-    "peak_memory_mib": Finite | None,
+    "peak_memory_mib": MaybeFinite,
     "memory_device": str | None,
-    "teacher_id": TeacherId | None,
-    "teacher_validation_accuracy": Finite | None,
+    "teacher_id": MaybeTeacherId,
+    "teacher_validation_accuracy": MaybeFinite,
     "data_id": str,
     "started_at": Moment,
-    "finish_epochs": Count | None,
+    "finish_epochs": MaybeCount,
     "epoch": Count,
     "train_loss": Spelt,
     "validation_accuracy": Spelt,
@@ -114,11 +118,11 @@ FIELDS: dict[str, Any] = {
     "test_accuracy": Finite,
     "why": str,
     "seeds": Count,
-    "epochs": Count | None,
+    "epochs": MaybeCount,
     "near": Finite,
     "baseline": bool,
     "folders": list[str],
-    "queue": list[dict[str, Whole | Finite | bool | str | None]],
+    "queue": list[dict[str, Hole]],
     "told": list[dict[str, Any]],
     "most": Count,
     "removable": list[Annotated[list[Count], Field(min_length=2, max_length=2)]],
