@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster  # isort: skip
 from tests.tune.made import events_of
 
 assert cluster
-TRIALS, EPOCHS, IMAGES, MAPS = 6, 10, 600, 64 * 16
+TRIALS, EPOCHS, IMAGES, MAPS = 6, 8, 500, 64 * 16
 LARGE = 100_000  # bytes; smaller objects travel inside of messages
 NETS = """
 from pathlib import Path
