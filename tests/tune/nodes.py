@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster  # isort: skip
 from tests.tune.made import events_of
 
 assert cluster
-TRIALS, EPOCHS, IMAGES, MAPS = 6, 10, 600, 64 * 16
+TRIALS, EPOCHS, IMAGES, MAPS = 6, 10, 500, 64 * 16
 LARGE = 100_000  # bytes; smaller objects travel inside of messages
 NETS = """
 from pathlib import Path
@@ -31,7 +31,7 @@ class Slow(nn.Module):
     '''A training that takes a while, and no processor for it.'''
     def forward(self, maps):
         if self.training and maps.device.type != "meta":
-            time.sleep(0.02)
+            time.sleep(0.04)
         return maps
 
 def load(root):
