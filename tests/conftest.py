@@ -1,10 +1,17 @@
-"""Ray, started once a run and shared by every test that needs it."""
+"""What tests share: the same draws, and one Ray a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Every test draws the same numbers, whichever ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
