@@ -28,3 +28,8 @@ class UserError(ValueError):
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str]]:
         return UserError, (self.place, self.fault)  # survives the way back from a worker
+
+
+def line_of(error: BaseException, most: int = 500) -> str:
+    """What anybody's error says, in one line of at most so many characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:most]

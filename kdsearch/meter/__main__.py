@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from kdsearch.architecture import Architecture
+from kdsearch.errors import line_of
 from kdsearch.meter import THREADS
 from kdsearch.meter.device import reading_place
 from kdsearch.meter.latency import latency_ms
@@ -30,7 +31,7 @@ def main() -> None:
         try:
             answer = _answer(json.loads(line))
         except Exception as error:  # anything: a network may be foreign code
-            answer = {"fault": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+            answer = {"fault": line_of(error, 300)}
         try:
             print(json.dumps(answer), file=answers)
         except BrokenPipeError:  # nobody listens any more

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from kdsearch.errors import UserError
+from kdsearch.errors import UserError, line_of
 
 if TYPE_CHECKING:
     from kdsearch.schemes.parts import Parts
@@ -120,5 +120,5 @@ def restore(parts: Parts, optimizer: torch.optim.Optimizer, saved: Saved) -> Jud
 
 
 def _unreadable(error: Exception) -> StateError:
-    line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return StateError("state", f"cannot be read ({line}); start the trial again")
+    fault = f"cannot be read ({line_of(error, 300)}); start the trial again"
+    return StateError("state", fault)

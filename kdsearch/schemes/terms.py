@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdsearch.config import LossConfig
-from kdsearch.errors import UserError
+from kdsearch.errors import UserError, line_of
 from kdsearch.losses import DistillationLoss, LossContext, build_loss
 from kdsearch.schemes.schedule import ramp
 
@@ -151,9 +151,8 @@ def _prepare(method: str, loss: DistillationLoss, context: LossContext) -> int:
     except UserError:
         raise
     except Exception as error:  # a user's class fails in its own way
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        fault = f"{method} fails in prepare, which has shapes but may have no values: {line}"
-        raise UserError("method", fault) from error
+        fault = f"{method} fails in prepare, which has shapes but may have no values: "
+        raise UserError("method", fault + line_of(error, 300)) from error
 
 
 def _check_schedule(config: LossConfig, loss: DistillationLoss, epochs: int, left: int) -> None:

@@ -7,7 +7,6 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
-from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Proposer, Wait
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
@@ -24,7 +23,6 @@ from kdsearch.tune.scheduler import Decision, Scheduler
 from kdsearch.tune.spending import Spending
 
 MOST_LOSSES = 3  # workers that may die with one trial
-FAILED_AT_FIRST = 6  # trials; a search in which so many do, and nothing else, is broken
 
 
 class Driver:
@@ -74,7 +72,6 @@ class Driver:
         self._last_id = max(map(int, trials), default=-1)
         self._losses: Counter[str] = Counter()
         self._most = math.inf  # trials at a time; fewer once one has run out of memory
-        self._first = len(self.history.rows)  # row of this run
         for trial_id in self.history.heard:
             self._tell(trial_id)
 
@@ -227,21 +224,13 @@ class Driver:
         if weights is not None:
             drop_dominated(self.store, self.front.follow(self.history.rows))
         self._tell(trial_id)
-        self._break_off()
+        self.spending.break_off()
 
     def pause(self) -> None:
         """Record the wall time since it was last recorded: a kill forgets no more than that."""
         self.store.append(self.spending.pause())
 
     # Inside
-
-    def _break_off(self) -> None:
-        """End a search whose trials all fail, before it has spent its budget on them."""
-        rows = self.history.rows[self._first :]
-        if len(rows) == FAILED_AT_FIRST and all(row.status == "failed" for row in rows):
-            fault = f"the first {FAILED_AT_FIRST} of this run all failed, the first one with: "
-            remedy = "; mend that and run the same command, which goes on"
-            raise UserError("trials", fault + str(rows[0].error) + remedy)
 
     @property
     def _full(self) -> bool:
@@ -292,9 +281,8 @@ class Driver:
 
     def _launched(self, event: dict[str, Any], state: bytes | None = None) -> Launch:
         self.running[event["trial_id"]] = event
-        spec = spec_of(event)
         pauses = self.pauses and event["purpose"] == "search"
-        return Launch(event["trial_id"], spec, state, pauses)
+        return Launch(event["trial_id"], spec_of(event), state, pauses)
 
     def _again(self, event: dict[str, Any], why: str) -> dict[str, Any]:
         """The event of a start from the first epoch; the log says why."""

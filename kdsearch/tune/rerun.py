@@ -14,7 +14,7 @@ from kdsearch.check import need_of
 from kdsearch.config import Plan, TrialSpec
 from kdsearch.data import ImageData, load_data
 from kdsearch.data.source import Description
-from kdsearch.errors import UserError
+from kdsearch.errors import UserError, line_of
 from kdsearch.own_code import permit_code
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
@@ -170,8 +170,7 @@ def _recorded(driver: Driver, launch: Launch, around: Surroundings) -> Iterator[
             driver.report(launch.trial_id, report)
             yield report
     except BaseException as error:  # a Ctrl-C too: a row without an end would be in flight for ever
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        driver.end(launch.trial_id, "failed", error=line, seconds=seconds)
+        driver.end(launch.trial_id, "failed", error=line_of(error), seconds=seconds)
         raise
 
 

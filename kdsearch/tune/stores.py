@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from ray.exceptions import RayError
 
 from kdsearch.architecture import Architecture
 from kdsearch.config import StoreConfig
@@ -28,6 +27,7 @@ from kdsearch.teachers import (
 )
 from kdsearch.teachers.views import View
 from kdsearch.tune.cluster import device_of
+from kdsearch.tune.tasks import streamed
 
 FOLDER = "outputs"  # within the teacher's
 LARGEST = 0.25  # share of the object store that one store may take; a larger one stays in files
@@ -108,26 +108,21 @@ def on_cluster(shared_data: Any, taken: dict[str, float]) -> Compute:
     taken : dict
         ``cpu`` and ``gpu`` that the task takes.
     """
-    task: Any = ray.remote(compute_views).options(
-        num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming", max_retries=0
-    )
     device, threads = device_of(taken), max(1, int(taken["cpu"]))
+    run = streamed(compute_views, taken, _failed)
 
     def compute(
         record: TeacherRecord, augment: str, views: int, parts: Sequence[str], config: StoreConfig
     ) -> Iterator[View]:
-        given = record, shared_data, augment, views, list(parts), config, device, threads
-        try:
-            for ref in task.remote(*given):
-                yield ray.get(ref)
-        except RayError as error:  # its own failure, or the end of its worker
-            cause = getattr(error, "cause", None) or error
-            if isinstance(cause, UserError):
-                raise UserError(cause.place, cause.fault) from None
-            line = " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
-            raise UserError("store", f"the teacher's outputs cannot be computed: {line}") from None
+        return run(record, shared_data, augment, views, list(parts), config, device, threads)
 
     return compute
+
+
+def _failed(cause: BaseException, line: str) -> UserError:
+    if isinstance(cause, UserError):
+        return UserError(cause.place, cause.fault)
+    return UserError("store", f"the teacher's outputs cannot be computed: {line}")
 
 
 def travelling(store: TeacherStore) -> TeacherStore:

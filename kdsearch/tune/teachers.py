@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ray
 import torch
-from ray.exceptions import RayError
 
 from kdsearch.architecture import Architecture
 from kdsearch.config import DataConfig, Plan, TeacherConfig, TrialSpec, identity
@@ -30,6 +28,7 @@ from kdsearch.teachers import (
 )
 from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.cluster import device_of
+from kdsearch.tune.tasks import streamed
 
 Watch = Callable[[str, EpochReport, int], None]
 Teach = Callable[[TrialSpec, bytes | None, str], Iterator[EpochReport | TeacherRecord]]
@@ -139,20 +138,13 @@ def on_cluster(shared_data: Any, taken: dict[str, float]) -> Teach:
     taken : dict
         ``cpu`` and ``gpu`` that the task takes.
     """
-    task: Any = ray.remote(_teach).options(
-        num_cpus=taken["cpu"], num_gpus=taken["gpu"], num_returns="streaming", max_retries=0
+    device = device_of(taken)
+    run = streamed(
+        _teach, taken, lambda _, line: UserError("teacher", f"its training failed: {line}")
     )
 
-    device = device_of(taken)
-
     def teach(spec: TrialSpec, weights: bytes | None, name: str) -> Iterator[Any]:
-        try:
-            for ref in task.remote(spec, shared_data, weights, name, device):
-                yield ray.get(ref)
-        except RayError as error:  # its own failure, or the end of its worker
-            cause = getattr(error, "cause", None) or error
-            line = " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
-            raise UserError("teacher", f"its training failed: {line}") from None
+        return run(spec, shared_data, weights, name, device)
 
     return teach
 

@@ -15,6 +15,7 @@ from ray import tune
 
 from kdsearch.config import TrialSpec
 from kdsearch.data import ImageData
+from kdsearch.errors import line_of
 from kdsearch.results.records import EpochReport
 from kdsearch.schemes import StateError
 from kdsearch.teachers import TeacherRecord, TeacherStore, weights_to_bytes
@@ -99,7 +100,7 @@ class StudentTrial(tune.Trainable):
         except StateError as error:
             result = {"done": True, "refused": str(error)}
         except Exception as error:
-            line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            line = line_of(error)
             if "CUDA" in line or lacks_memory(line):
                 raise
             result = self._ended("failed", error=line)
