@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 
 from kdsearch.architecture import Architecture
-from kdsearch.check import check_search
+from kdsearch.check import check_search, list_teachers
 from kdsearch.config import TrialSpec
 from kdsearch.cost import cost
 from kdsearch.data import Batches, ImageData, load_data
+from kdsearch.data.source import Description
 from kdsearch.results.log import fold, read_events
 from kdsearch.schemes.clock import Stopwatch
 from kdsearch.schemes.optimizer import build_optimizer
@@ -140,7 +141,8 @@ def _shortened(config: SearchConfig, trials: int) -> SearchConfig:
 def _write_teachers(config: SearchConfig, data: ImageData, folder: Path) -> None:
     """Untrained ones, where the search looks for its own."""
     plan = next(config.plans())[1]
-    for section, architecture, _ in check_search(config).teachers:
+    outline = Description(data.shape, data.classes, len(data.train.labels))
+    for section, architecture in list_teachers(config, outline):
         if section.weights is not None:
             continue
         name = teacher_identity(section, architecture, plan.data, data.id, config.base)
