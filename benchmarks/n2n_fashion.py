@@ -17,7 +17,7 @@ over seeds; and no control is above n2n_plus in mean R, as read and after the wh
 
 A broken run goes on where it stopped, if `--out` is kept.
 
-    python benchmarks/n2n_fashion.py DATA_ROOT --out DIR [--seeds 3] [--trials 150] [--show]
+    python benchmarks/n2n_fashion.py DATA_ROOT --out DIR [--seeds 3] [--trials 200] [--show]
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from kdsearch.results.pareto import hypervolume
 from kdsearch.schemes import evaluate
 
 CONTROLS = ("n2n_paper", "tpe", "random", "evolution")
-WINDOW, SHOWN = 25, (50, 100, 150)
+WINDOW, SHOWN = 25, (50, 100, 200)
 POINTS, LEAST = 0.01, 0.6
 
 
@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=150)
+    parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--show", action="store_true", help="what is there, and train nothing")
     args = parser.parse_args()

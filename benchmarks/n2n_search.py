@@ -1,6 +1,6 @@
 """The searches of `n2n_fashion.py` and `n2n_transfer.py`: the product's driver, without Ray.
 
-Fashion-MNIST, averaged to 10x10 pixels: 2,000 images to learn from, 3,000 for validation. The space
+Fashion-MNIST, averaged to 10x10 pixels: 8,000 images to learn from, 2,000 for validation. The space
 is a resnet's edits alone: which blocks stay, how wide the coupling groups are. A student inherits
 what is left of the teacher's weights and learns for one epoch, from labels and teacher; all but its
 edits is the same for every student. A search is a folder of the product's own and goes on where it
@@ -108,8 +108,8 @@ class Search:
         tree = {
             "search": self.name,
             "data": {
-                "name": "n2n_search:fashion", "root": self.root, "images": 5_000,
-                "validation": 0.6, "batch_size": 64,
+                "name": "n2n_search:fashion", "root": self.root, "images": 10_000,
+                "validation": 0.2, "batch_size": 64,
             },
             "teacher": {"architecture": teacher, "epochs": 30},
             "student": {
