@@ -21,7 +21,9 @@ import pandas as pd
 import ray
 import torch
 
+from kdsearch.edits import groups, units
 from kdsearch.results.store import read_epochs, read_trials
+from kdsearch.students import describe
 from kdsearch.tune.rerun import rerun_trial
 from kdsearch.tune.search import run_search
 
@@ -37,10 +39,11 @@ def search(proposer: str, form: str, trials: int, cpu: float) -> dict[str, Any]:
     resnet: dict[str, Any] = {"family": "resnet", "blocks": [2, 2], "widths": [8, 16]}
     student: dict[str, Any] = {"family": "mlp", "widths": {"each": 2, "int": [2, 24]}}
     if proposer == "n2n":
+        network = describe(resnet, (1, 8, 8), 10)
         student = {
             "family": "edited",
-            "keep": {"each": 4, "choice": [1, 0]},
-            "ratio": {"each": 6, "choice": [0.25, 0.5, 1]},
+            "keep": {"each": len(units(network)), "choice": [1, 0]},
+            "ratio": {"each": len(groups(network)), "choice": [0.25, 0.5, 1]},
         }
     return {
         "search": proposer,

@@ -1,0 +1,88 @@
+"""How does a search grow with its slots? Student-epochs a minute at 1, 2, 4 and 8 of them.
+
+The same search on the digits, one CPU a slot; Ray is told of as many CPUs as there are slots, so
+that those beyond the machine's cores (marked +) share them. From the first epoch's begin to the last
+one's end: actors' start is left out.
+
+Target: with as many slots as cores, 0.9 times as many epochs a minute and slot as with one; with
+more than that, 0.9 times as many in all as at best before.
+
+    python benchmarks/slots.py [--seconds 30]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from datetime import datetime
+from typing import Any
+
+os.environ.setdefault("RAY_worker_niceness", "0")  # or any other process comes first
+
+import ray
+
+from kdsearch.tune.search import run_search
+
+EPOCH, EPOCHS = 0.085, 12  # seconds, roughly; of a trial
+EACH, BEYOND = 0.9, 0.9
+
+
+def search(trials: int) -> dict[str, Any]:
+    """Trials of about a second."""
+    return {
+        "search": "slots",
+        "data": {"name": "digits", "batch_size": 64},
+        "teacher": {
+            "architecture": {"family": "resnet", "blocks": [1, 1], "widths": [8, 16]},
+            "epochs": 2,
+        },
+        "student": {"family": "resnet", "blocks": [1, 1], "widths": [8, 16]},
+        "losses": [{"method": "kd", "weight": 0.9, "temperature": {"float": [1, 10]}}],
+        "training": {"epochs": EPOCHS, "lr": {"float": [0.05, 0.2], "log": True}},
+        "proposer": {"name": "random", "repeats": True},
+        "scheduler": {"name": "none"},
+        "budget": {"trials": trials},
+        "resources": {"cpu": 1, "gpu": 0},
+    }
+
+
+def rate(slots: int, seconds: float) -> float:
+    """Epochs a minute of such a search."""
+    cores = min(slots, os.cpu_count() or 1)
+    trials = max(2 * slots, round(cores * seconds / (EPOCH * EPOCHS)))
+    with tempfile.TemporaryDirectory() as results:
+        ray.init("local", num_cpus=slots, include_dashboard=False, log_to_driver=False)
+        done = run_search(search(trials), results=results, quiet=True)
+        ray.shutdown()
+        events = [json.loads(line) for line in (done.folder / "log.jsonl").open()]
+    ends = [e for e in events if e["event"] == "end"]
+    at = [datetime.fromisoformat(e["at"]).timestamp() for e in ends]
+    began = min(t - e["seconds"] for t, e in zip(at, ends, strict=True))
+    return 60 * EPOCHS * len(ends) / (max(at) - began)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=30, help="of training, roughly, a row")
+    args = parser.parse_args()
+    cores = os.cpu_count() or 1
+    print(f"{'slots':>6}{'epochs a minute':>17}{'times one slot':>16}{'a slot':>8}")
+    one, most, missed = 0.0, 0.0, False
+    for slots in (1, 2, 4, 8):
+        found = rate(slots, args.seconds)
+        one = one or found
+        beyond = slots > cores
+        missed |= found < BEYOND * most if beyond else found < EACH * slots * one
+        most = max(most, found)
+        mark = "+" if beyond else " "
+        share = found / one
+        print(f"{slots:5}{mark}{found:17.0f}{share:16.2f}{share / slots:8.2f}", flush=True)
+    print(f"{cores} cores; target: {'missed' if missed else 'met'}")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
