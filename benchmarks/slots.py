@@ -1,8 +1,8 @@
 """How does a search grow with its slots? Student-epochs a minute at 1, 2, 4 and 8 of them.
 
 The same search on the digits, one CPU a slot; Ray is told of as many CPUs as there are slots, so
-that those beyond the machine's cores (marked +) share them. From the first epoch's begin to the last
-one's end: actors' start is left out.
+that those beyond the machine's cores (marked +) share them. From the first epoch's begin to the
+last one's end: actors' start is left out.
 
 Target: with as many slots as cores, 0.9 times as many epochs a minute and slot as with one; with
 more than that, 0.9 times as many in all as at best before.
