@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +9,9 @@ from kdsearch.proposers import Done, Proposer, Wait
 from kdsearch.results.records import EpochReport
 from kdsearch.results.store import ResultStore
 from kdsearch.tune.asking import Exhausted, ask
-from kdsearch.tune.events import epoch_events, rest_event
+from kdsearch.tune.events import end_event, epoch_events, rest_event
 from kdsearch.tune.gate import Ground, keys_of, now
+from kdsearch.tune.in_flight import MOST_LOSSES, InFlight
 from kdsearch.tune.judge import Judge
 from kdsearch.tune.keeping import Front, drop_dominated, keep_student
 from kdsearch.tune.launch import Launch, spec_of
@@ -21,8 +20,6 @@ from kdsearch.tune.resting import States
 from kdsearch.tune.room import Room
 from kdsearch.tune.scheduler import Decision, Scheduler
 from kdsearch.tune.spending import Spending
-
-MOST_LOSSES = 3  # workers that may die with one trial
 
 
 class Driver:
@@ -59,19 +56,17 @@ class Driver:
         self.pauses = scheduler is not None and ground.config.fixed.scheduler.form == "promoting"
         self.spending = Spending(ground.config.fixed.budget, self.history)
         self.exhausted = self.history.exhausted  # why nothing more is proposed, if not the budget
-        self.running: dict[str, dict[str, Any]] = {}
         # A rerun that was broken off may be of other data: it is not the search's to go on with.
         # And trials of a search that was broken off wait for it, with its scheduler.
         others = ("rerun",) if proposer is not None else ("rerun", "search")
-        self._queue: deque[dict[str, Any]] = deque(
+        self.flight = InFlight(
             event for event in self.history.running.values() if event["purpose"] not in others
         )
+        self.running = self.flight.running
         trials = self.history.trials
         searched = (t for t in trials.values() if t["purpose"] == "search")
         self._seen = {key for t in searched for key in keys_of(t)}
         self._last_id = max(map(int, trials), default=-1)
-        self._losses: Counter[str] = Counter()
-        self._most = math.inf  # trials at a time; fewer once one has run out of memory
         for trial_id in self.history.heard:
             self._tell(trial_id)
 
@@ -79,10 +74,9 @@ class Driver:
 
     def next(self) -> Launch | Wait | Done:
         """The next trial, recorded as started or as going on."""
-        if len(self.running) >= self._most:
+        if self.flight.full:
             return Wait()
-        while self._queue:
-            event = self._queue.popleft()
+        while (event := self.flight.take()) is not None:
             if event["trial_id"] not in self.history.running:
                 return self.launch({**event, "started_at": now()})
             if (launch := self._gone_on(event)) is not None:
@@ -100,13 +94,13 @@ class Driver:
 
     def enqueue(self, trials: Sequence[dict[str, Any]]) -> None:
         """Add trials that no proposer made: baselines, finishes."""
-        self._queue.extend(trials)
+        self.flight.wait(*trials)
         self._last_id = max([self._last_id, *(int(event["trial_id"]) for event in trials)])
 
     @property
     def finished(self) -> bool:
         """Whether nothing runs or rests and nothing is left to start."""
-        if self.running or self._queue:
+        if self.flight:
             return False
         return self.proposer is None or (self._full and not self.history.resting)
 
@@ -158,23 +152,20 @@ class Driver:
 
     def refuse(self, trial_id: str, why: str) -> None:
         """A worker could not read the state of a trial: it starts again from its first epoch."""
-        self._queue.append(self._again(self.running.pop(trial_id), why))
+        self.flight.wait(self._again(self.running.pop(trial_id), why))
 
     def lose(self, trial_id: str, why: str) -> None:
         """The worker of a trial died, through no known fault of the trial: another one goes on.
 
         One that has lost three workers has failed.
         """
-        self._losses[trial_id] += 1
-        if self._losses[trial_id] < MOST_LOSSES:
-            self._queue.append(self.running.pop(trial_id))
-        else:
+        if not self.flight.lose(trial_id):
             fault = f"{MOST_LOSSES} workers died with it, the last: {why}"
             self.end(trial_id, "failed", error=fault, seconds=self.history.spell(trial_id))
 
     def crowd(self, running: int) -> None:
         """The memory was too small for so many trials at a time: from now on it is one fewer."""
-        self._most = min(self._most, max(1, running - 1))
+        self.flight.crowd(running)
 
     def end(
         self,
@@ -205,17 +196,9 @@ class Driver:
             self.room.ask(len(weights))
             keep_student(self.ground, self.store, event, weights, accuracy)
         seconds += self.history.rested.get(trial_id, 0.0)
-        ended = {
-            "event": "end",
-            "trial_id": trial_id,
-            "status": status,
-            "error": error,
-            "seconds": seconds,
-            "gpu_seconds": seconds * self.ground.gpus,
-            "peak_memory_mib": peak_memory_mib,
-            "idle_seconds": idle_seconds,
-            "at": now(),
-        }
+        ended = end_event(
+            trial_id, status, error, seconds, self.ground.gpus, peak_memory_mib, idle_seconds
+        )
         told = self.proposer is not None and event["purpose"] == "search"
         self.store.append(*epochs, ended, *([self.spending.pause()] if told else []))
         self.judge.report(event, epochs)

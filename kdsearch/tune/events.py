@@ -25,3 +25,26 @@ def rest_event(history: History, trial_id: str, seconds: float) -> Event:
     epoch = len(history.epochs[trial_id])
     rest = {"event": "rest", "trial_id": trial_id, "epoch": epoch, "seconds": seconds}
     return {**rest, "at": now()}
+
+
+def end_event(
+    trial_id: str,
+    status: str,
+    error: str | None,
+    seconds: float,
+    gpus: float,
+    peak_memory_mib: float | None,
+    idle_seconds: float | None,
+) -> Event:
+    """A trial is a row from here on; it had so many GPUs."""
+    return {
+        "event": "end",
+        "trial_id": trial_id,
+        "status": status,
+        "error": error,
+        "seconds": seconds,
+        "gpu_seconds": seconds * gpus,
+        "peak_memory_mib": peak_memory_mib,
+        "idle_seconds": idle_seconds,
+        "at": now(),
+    }

@@ -12,7 +12,8 @@ import pytest
 from kdsearch.results.store import read_epochs, read_trials
 from kdsearch.search_config import SearchConfig
 from kdsearch.tune import resting
-from kdsearch.tune.driver import MOST_LOSSES, Driver
+from kdsearch.tune.driver import Driver
+from kdsearch.tune.in_flight import MOST_LOSSES
 from tests.tune.made import (
     STATE,
     Listed,

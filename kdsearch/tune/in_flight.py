@@ -1,0 +1,61 @@
+"""Trials that a worker has, and those that wait for one without a proposer being asked."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from kdsearch.results.history import Event
+
+MOST_LOSSES = 3  # workers that may die with one trial
+
+
+class InFlight:
+    """Who runs, who waits to, and how many may run at a time.
+
+    Parameters
+    ----------
+    waiting : iterable of dict
+        Events of trials that were broken off, with an earlier driver.
+
+    Attributes
+    ----------
+    running : dict of str to dict
+        The event of every trial that a worker has.
+    """
+
+    def __init__(self, waiting: Iterable[Event]) -> None:
+        self.running: dict[str, Event] = {}
+        self._waiting = deque(waiting)
+        self._losses: Counter[str] = Counter()
+        self._most = math.inf  # trials at a time; fewer once one has run out of memory
+
+    def __bool__(self) -> bool:
+        """Whether anything runs or waits."""
+        return bool(self.running or self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may run at a time."""
+        return len(self.running) >= self._most
+
+    def wait(self, *events: Event) -> None:
+        """These trials are next, after those that wait already."""
+        self._waiting.extend(events)
+
+    def take(self) -> Event | None:
+        """The first of those that wait, which waits no more."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def lose(self, trial_id: str) -> bool:
+        """Its worker died: it waits for another. False where it has lost too many, and stays."""
+        self._losses[trial_id] += 1
+        if self._losses[trial_id] >= MOST_LOSSES:
+            return False
+        self.wait(self.running.pop(trial_id))
+        return True
+
+    def crowd(self, running: int) -> None:
+        """The memory was too small for so many at a time: from now on it is one fewer."""
+        self._most = min(self._most, max(1, running - 1))
