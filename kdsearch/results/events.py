@@ -54,9 +54,10 @@ class _Drawn(_Said):
     free: list[bool]
     log_p: list[Finite]
     share: Finite
-    condition: Any = None
-    version: Count = 0
-    taken: list[Any] = []
+    condition: Finite
+    version: Count
+    taken: list[Count]
+    fate: str
 
 
 class _Note(_Said):

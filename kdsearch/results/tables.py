@@ -114,7 +114,8 @@ def write_aside(path: Path, write: Callable[[Path], Any]) -> None:
     try:
         write_file(path, write)
     except OSError as error:
-        raise UserError(str(path), f"cannot be written: {error.strerror or error}") from None
+        fault = f"cannot be written: {error.strerror or error}; make room, or leave to write, there"
+        raise UserError(str(path), fault) from None
 
 
 def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:

@@ -50,7 +50,8 @@ def edit(name: str, keep: list[int], **changes: Any) -> dict[str, Any]:
 
 def drawn(log_p: list[float], actions: list[int], share: float = 0.0) -> dict[str, Any]:
     free = [p < 0 for p in log_p]
-    return {"actions": actions, "log_p": log_p, "free": free, "share": share, "taken": actions}
+    other = {"taken": actions, "condition": 0.0, "version": 0, "fate": ""}
+    return {"actions": actions, "log_p": log_p, "free": free, "share": share, **other}
 
 
 def note(rolled: dict[str, Any], *refused: dict[str, Any], stage: int = 0) -> dict[str, Any]:

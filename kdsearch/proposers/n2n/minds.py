@@ -83,6 +83,17 @@ class Mind:
         )
         return Rolled(sample, tuple(actions))
 
+    def can_have_drawn(self, rolled: Rolled, edited: Edited) -> bool:
+        """Whether a rollout is of its decisions and of their options: a log may be a stranger's."""
+        options = [len(decision.values) for decision in edited.decisions]
+        own, drawn = [options[i] for i in self.picked], rolled.sample
+        return (
+            len(drawn.actions) == len(drawn.free) == len(drawn.log_p) == len(own)
+            and len(rolled.taken) == len(options)
+            and all(map(int.__lt__, drawn.actions, own))
+            and all(map(int.__lt__, rolled.taken, options))
+        )
+
     def _put(self, actions: list[int], own: Sequence[int]) -> None:
         for number, action in zip(self.picked, own, strict=False):
             actions[number] = action
@@ -147,6 +158,25 @@ def make_minds(edited: Edited, profile: Profile, seed: int) -> list[Mind]:
                 policy = _policy(name, max(2, int(steps.options.max())))
                 minds.append(Mind(name, picked, learns(policy, steps, rate)))
     return minds
+
+
+def read_note(
+    note: Mapping[str, Any], trial_id: str, minds: Sequence[Mind], edited: Edited
+) -> tuple[int, Rolled, list[Rolled]]:
+    """Stage, draw and refused draws of the note of a trial.
+
+    Raises
+    ------
+    UserError
+        One that these minds have not written.
+    """
+    stage, rolled = note["stage"], Rolled.read(note["rolled"])
+    refused = [Rolled.read(each) for each in note["refused"]]
+    own = stage < len(minds)
+    if own and all(minds[stage].can_have_drawn(each, edited) for each in (rolled, *refused)):
+        return stage, rolled, refused
+    fault = "is not of this teacher's edits; restore the log, or give the search another name"
+    raise UserError(f"trial {trial_id}: note", fault)
 
 
 def _policy(name: str, options: int) -> Policy:

@@ -15,7 +15,7 @@ from kdsearch.proposers.base import Done, Observation, Proposal, Proposer, Wait
 from kdsearch.proposers.n2n.credit import Credit, Told
 from kdsearch.proposers.n2n.edited import Edited
 from kdsearch.proposers.n2n.learning import Profile
-from kdsearch.proposers.n2n.minds import Rolled, check_trials, make_minds
+from kdsearch.proposers.n2n.minds import Rolled, check_trials, make_minds, read_note
 from kdsearch.proposers.n2n.rest import Rest
 from kdsearch.proposers.n2n.reward import draw_kappa
 from kdsearch.proposers.n2n.saved import encoding, pack, unpack
@@ -164,19 +164,10 @@ class N2NProposer:
             self.credit.readings.finish(curve)
         note, last = observation.note, max(curve)
         if note is not None:
-            self._removed = self._removed or note["stage"] == 1
-            refused = [Rolled.read(each) for each in note["refused"]]
-            self.credit.take(
-                Told(
-                    observation.trial_id,
-                    note["stage"],
-                    Rolled.read(note["rolled"]),
-                    refused,
-                    last,
-                    curve[last],
-                    finished,
-                )
-            )
+            stage, rolled, refused = read_note(note, observation.trial_id, self.minds, self.edited)
+            self._removed = self._removed or stage == 1
+            told = observation.trial_id, stage, rolled, refused, last, curve[last], finished
+            self.credit.take(Told(*told))
         elif finished:
             student = self.edited.student(self.edited.actions(observation.assignment))
             self.credit.known[student.key] = curve[last]
