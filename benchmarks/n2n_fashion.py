@@ -17,7 +17,8 @@ over seeds; and no control is above n2n_plus in mean R, as read and after the wh
 
 A broken run goes on where it stopped, if `--out` is kept.
 
-    python benchmarks/n2n_fashion.py DATA_ROOT --out DIR [--seeds 3] [--trials 200] [--show]
+    python benchmarks/n2n_fashion.py DATA_ROOT --out DIR [--seeds 3] [--trials 200]
+        [--train 8000] [--show]
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import numpy as np
 import torch
 from n2n_search import (
     ARMS,
+    IMAGES,
     Search,
     best_so_far,
     is_done,
@@ -57,11 +59,13 @@ def main() -> int:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--train", type=int, choices=IMAGES, default=2_000, help="images")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--show", action="store_true", help="what is there, and train nothing")
     args = parser.parse_args()
     out, root = args.out.resolve(), str(Path(args.root).resolve())
-    searches = [Search(arm, s, root, args.trials) for s in range(args.seeds) for arm in args.arms]
+    pairs = [(arm, seed) for seed in range(args.seeds) for arm in args.arms]
+    searches = [Search(*pair, root, args.trials, train=args.train) for pair in pairs]
     torch.set_num_threads(1)
     scene(searches[0], out)  # its teacher, before two processes want it
     if not args.show:

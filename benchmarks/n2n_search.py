@@ -1,6 +1,6 @@
 """The searches of `n2n_fashion.py` and `n2n_transfer.py`: the product's driver, without Ray.
 
-Fashion-MNIST, averaged to 10x10 pixels: 8,000 images to learn from, 2,000 for validation. The space
+Fashion-MNIST, averaged to 10x10 pixels, as many images as `IMAGES` says. The space
 is a resnet's edits alone: which blocks stay, how wide the coupling groups are. A student inherits
 what is left of the teacher's weights and learns for one epoch, from labels and teacher; all but its
 edits is the same for every student. A search is a folder of the product's own and goes on where it
@@ -42,6 +42,8 @@ from kdsearch.tune.opening import open_search
 from kdsearch.tune.teachers import prepare_teacher
 
 SIDE, CLASSES = 10, 10
+# To learn from; with those for validation, and the share of those.
+IMAGES = {2_000: (5_000, 0.6), 8_000: (10_000, 0.2)}
 RATIOS = [0.25, 0.5, 0.75, 1]
 LARGE: dict[str, Any] = {"family": "resnet", "blocks": [3, 3, 3], "widths": [12, 24, 80]}
 SMALL: dict[str, Any] = {"family": "resnet", "blocks": [2, 2, 2], "widths": [8, 16, 32]}
@@ -85,6 +87,8 @@ class Search:
         Whether it edits the small teacher.
     policy : str
         The file of a policy to begin with; empty: none.
+    train : int
+        Images to learn from: a row of `IMAGES`.
     """
 
     arm: str
@@ -93,6 +97,7 @@ class Search:
     trials: int
     small: bool = False
     policy: str = ""
+    train: int = 2_000
 
     @property
     def name(self) -> str:
@@ -103,13 +108,14 @@ class Search:
     @property
     def config(self) -> SearchConfig:
         """As a search file would say it."""
+        images, validation = IMAGES[self.train]
         teacher = SMALL if self.small else LARGE
         network = describe(teacher, (1, SIDE, SIDE), CLASSES)
         tree = {
             "search": self.name,
             "data": {
-                "name": "n2n_search:fashion", "root": self.root, "images": 10_000,
-                "validation": 0.2, "batch_size": 64,
+                "name": "n2n_search:fashion", "root": self.root, "images": images,
+                "validation": validation, "batch_size": 64,
             },
             "teacher": {"architecture": teacher, "epochs": 30},
             "student": {
@@ -157,12 +163,12 @@ class Scene:
 
 def scene(search: Search, out: Path) -> Scene:
     """Data and teacher; the teacher is trained once and kept under `out`."""
-    return _scene(search.root, search.small, out)
+    return _scene(search.root, search.small, search.train, out)
 
 
 @lru_cache
-def _scene(root: str, small: bool, out: Path) -> Scene:
-    config = Search("random", 0, root, 8, small=small).config
+def _scene(root: str, small: bool, train: int, out: Path) -> Scene:
+    config = Search("random", 0, root, 8, small=small, train=train).config
     plan = next(iter(config.plans()))[1]
     assert plan.teacher is not None
     data = load_data(plan.data, config.base)
