@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kdsearch.bounds import DEVICE, Bound, BoundNumber
 from kdsearch.config import Name, NonNegative, Plain, Positive, PositiveFloat, Seed
@@ -117,10 +117,15 @@ class BudgetConfig(Plain):
 
 
 class ResourcesConfig(Plain):
-    """What one trial takes."""
+    """What one trial takes. The word auto alone: both are chosen from what students take."""
 
-    cpu: PositiveFloat = 1
+    cpu: Literal["auto"] | PositiveFloat = 1
     gpu: Literal["auto"] | NonNegative = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both(cls, section: Any) -> Any:
+        return {"cpu": "auto", "gpu": "auto"} if section == "auto" else section
 
 
 Constrained = Literal["parameters", "macs", "size_bytes", "latency_ms", "peak_memory_mib"]

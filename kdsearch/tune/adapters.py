@@ -38,6 +38,7 @@ from kdsearch.tune.deaths import (
 )
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.trainable import STATE, WEIGHTS, Parcel
+from kdsearch.tune.wear import WornError
 
 NOTHING = Parcel(None)
 
@@ -112,10 +113,17 @@ class DriverCallback(Callback, _Shell):
     driver : Driver
     redraw : callable
         Called without arguments after anything that a viewer would want to see.
+    say : callable
+        Told in one line what no row will tell.
     """
 
-    def __init__(self, driver: Driver, redraw: Callable[[], None]) -> None:
-        self.driver, self.redraw = driver, redraw
+    def __init__(
+        self,
+        driver: Driver,
+        redraw: Callable[[], None],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.driver, self.redraw, self.say = driver, redraw, say
         self.worker_rss_mib = 0.0
 
     def on_trial_result(
@@ -142,6 +150,11 @@ class DriverCallback(Callback, _Shell):
         trial_id = trial.config["trial_id"]
         error = error_of(trial)
         why = told(error)
+        if isinstance(getattr(error, "cause", None), WornError):
+            self.say(f"{why.partition(': ')[2]}: replaced before trial {trial_id}")
+            self.driver.renew(trial_id, why)
+            close(trial)
+            return
         failed = error is not None and not isinstance(error, RayActorError)
         if isinstance(error, NoMemoryError) or (failed and lacks_memory(why)):
             # Ray kills several at once: one that has told nothing yet was beside those that grew.
@@ -160,7 +173,13 @@ class DriverCallback(Callback, _Shell):
         self.redraw()
 
 
-def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) -> float:
+def fit(
+    driver: Driver,
+    trainable: Any,
+    slots: int,
+    redraw: Callable[[], None],
+    say: Callable[[str], None] = lambda _: None,
+) -> float:
     """Run the driver's trials on Ray, to the end or to a Ctrl-C; the workers' peak memory in MiB.
 
     Raises
@@ -172,7 +191,7 @@ def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     # Ray warns of log files that are not wanted, and shouts of rows that the log has as failed.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    callback = DriverCallback(driver, redraw)
+    callback = DriverCallback(driver, redraw, say)
     with _scratch() as scratch, _own_faults(), _own_signals(), deaths_of_workers():
         tune.Tuner(
             trainable,

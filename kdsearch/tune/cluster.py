@@ -29,6 +29,8 @@ from kdsearch.own_code import named_code
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import ResourcesConfig
 
+UNKNOWN = 2.0**60  # bytes: a node that is yet to come bounds nothing
+
 
 def start(config: SearchConfig, address: str | None) -> bool:
     """Start Ray on this machine, or join the cluster at `address`; nothing if it runs already.
@@ -121,7 +123,7 @@ def _source(module: str) -> str:
 
 
 def share(resources: ResourcesConfig) -> dict[str, float]:
-    """What one trial takes, ``gpu: auto`` decided by what the cluster has.
+    """What one trial takes; for ``auto`` the usual, a CPU and a GPU if the cluster has one.
 
     Raises
     ------
@@ -132,7 +134,8 @@ def share(resources: ResourcesConfig) -> dict[str, float]:
     gpu = resources.gpu
     if gpu == "auto":
         gpu = 1.0 if has.get("GPU", 0) >= 1 else 0.0
-    taken = {"cpu": float(resources.cpu), "gpu": float(gpu)}
+    cpu = 1.0 if resources.cpu == "auto" else float(resources.cpu)
+    taken = {"cpu": cpu, "gpu": float(gpu)}
     for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
         most = max((n["Resources"].get(key, 0.0) for n in ray.nodes() if n["Alive"]), default=0.0)
         if taken[name] > most:
@@ -143,6 +146,35 @@ def share(resources: ResourcesConfig) -> dict[str, float]:
     if 1 < taken["gpu"] != int(taken["gpu"]):
         raise UserError("resources.gpu", f"{gpu}: above 1 only whole GPUs can be had")
     return taken
+
+
+def place() -> str:
+    """The kinds of nodes of the cluster, each once: ``2 CPU``, or ``16 CPU, 1 GPU (H200)``."""
+    kinds: set[str] = set()
+    for node in ray.nodes():
+        has = node["Resources"] if node["Alive"] else {}
+        made = [name.partition(":")[2] for name in has if name.startswith("accelerator_type:")]
+        gpus = f", {has.get('GPU', 0):g} GPU" + f" ({', '.join(made)})" * bool(made)
+        if has.get("CPU"):
+            kinds.add(f"{has['CPU']:g} CPU" + gpus * bool(has.get("GPU")))
+    return "; ".join(sorted(kinds))
+
+
+def poorest_node(taken: dict[str, float]) -> dict[str, float]:
+    """CPUs, GPUs and bytes of memory of the node with the least of them for each trial.
+
+    Of those that can run one; where there is none yet, one that could do no more than that.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    able = [
+        {name: has.get(name, 0.0) for name in ("CPU", "GPU", "memory")}
+        for has in nodes
+        if has.get("CPU", 0) >= taken["cpu"] and has.get("GPU", 0) >= taken["gpu"]
+    ]
+    if not able:
+        return {"CPU": taken["cpu"], "GPU": taken["gpu"], "memory": UNKNOWN}
+    least = min(able, key=lambda has: has["CPU"] / (has["GPU"] or 1))
+    return {**least, "memory": min(has["memory"] for has in able)}
 
 
 def device_of(taken: dict[str, float]) -> str:
@@ -160,6 +192,8 @@ def slots(taken: dict[str, float]) -> int:
             fits = min(fits, has.get("GPU", 0) * (1 // taken["gpu"]))
         elif taken["gpu"]:
             fits = min(fits, has.get("GPU", 0) // taken["gpu"])
+        if taken.get("memory"):
+            fits = min(fits, has.get("memory", 0) // taken["memory"])
         count += int(fits)
     return max(1, count)
 

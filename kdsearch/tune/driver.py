@@ -71,7 +71,8 @@ class Driver:
         self._seen = {key for t in searched for key in keys_of(t)}
         self._last_id = max(map(int, trials), default=-1)
         self._losses: Counter[str] = Counter()
-        self._most = math.inf  # trials at a time; fewer once one has run out of memory
+        # Trials at a time; fewer once one has run out of memory on machines like these.
+        self._most = max(1, self.history.crowded.get(ground.place, math.inf))
         for trial_id in self.history.heard:
             self._tell(trial_id)
 
@@ -172,9 +173,18 @@ class Driver:
             fault = f"{MOST_LOSSES} workers died with it, the last: {why}"
             self.end(trial_id, "failed", error=fault, seconds=self.history.spell(trial_id))
 
+    def renew(self, trial_id: str, why: str) -> None:
+        """The worker that was to take a trial is replaced: another one begins with it, next."""
+        self._queue.appendleft(self.running.pop(trial_id))
+        self.store.append({"event": "worn", "trial_id": trial_id, "why": why, "at": now()})
+
     def crowd(self, running: int) -> None:
         """The memory was too small for so many trials at a time: from now on it is one fewer."""
-        self._most = min(self._most, max(1, running - 1))
+        most = max(1, running - 1)
+        if most < self._most:
+            self._most = most
+            place = self.ground.place
+            self.store.append({"event": "crowd", "place": place, "most": most, "at": now()})
 
     def end(
         self,
