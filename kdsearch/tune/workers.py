@@ -19,6 +19,7 @@ from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig
 from kdsearch.teachers import Stock, TeacherRecord, TeacherStore
 from kdsearch.tune.adapters import fit
+from kdsearch.tune.collecting import short_collections
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught
 from kdsearch.tune.opening import write_environment
@@ -47,7 +48,8 @@ class Workers:
     def run(self, driver: Driver) -> bool:
         """Run the driver's trials on Ray; False where it was interrupted."""
         watch = self.show.watch(driver)
-        peak = fit(driver, self._trainable, self._slots, watch, self.show.say)
+        with short_collections():
+            peak = fit(driver, self._trainable, self._slots, watch, self.show.say)
         self.show.worker_rss_mib = max(self.show.worker_rss_mib, peak)
         driver.store.flush(force=True)
         return driver.finished
