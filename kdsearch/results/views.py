@@ -138,9 +138,11 @@ class Views:
         again = not self._ended.isdisjoint(chain((row.trial_id for row in rows), living))
         if anew := again or self._shape != (holes, measures):
             rows = list(history.rows)
+        # By the last end of each, should one have ended twice.
+        ended = [row.trial_id for row in reversed(rows) if row.trial_id not in living]
         return Growth(
             rows,
-            {r.trial_id: history.epochs[r.trial_id] for r in rows if r.trial_id not in living},
+            {trial_id: history.epochs[trial_id] for trial_id in reversed(dict.fromkeys(ended))},
             [list(history.epochs[trial_id]) for trial_id in living],
             holes,
             measures,
