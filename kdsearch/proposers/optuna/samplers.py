@@ -11,14 +11,14 @@ from functools import partial
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from kdsearch.proposers.base import Observation, Proposal, Stopped
 from kdsearch.proposers.learner import Learner
 from kdsearch.proposers.memory import Memory
 from kdsearch.proposers.mutation import mutate
 from kdsearch.proposers.optuna.holes import distributions, suggest
-from kdsearch.proposers.optuna.study import frozen, new_study
+from kdsearch.proposers.optuna.study import Shared, frozen, new_study, told_trial
 from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.space import Assignment, SearchSpace
 
@@ -123,10 +123,9 @@ class OptunaProposer(Learner):
         return study
 
     def _run(self, study: optuna.Study, trial_id: str, assignment: Assignment) -> None:
-        labels = {k: v for k, v in assignment.items() if k in self._distributions}
-        known = {name: self._distributions[name] for name in labels}
-        running = create_trial(state=TrialState.RUNNING, params=labels, distributions=known)
-        study.add_trial(running)
+        study.add_trial(
+            told_trial(self._distributions, state=TrialState.RUNNING, params=assignment)
+        )
         self._numbers[trial_id] = study.get_trials(deepcopy=False)[-1].number
         self._running[trial_id] = assignment
         self._grown += 1
@@ -200,7 +199,7 @@ class NSGA2Proposer(OptunaProposer):
         asleep = {name: domain.sample(rng) for name, domain in self.space.holes.items()}
         trial = super()._frozen(observation)
         trial.params = {**asleep, **trial.params}
-        trial.distributions = self._distributions
+        trial.distributions = Shared(self._distributions)
         if observation.fate == "infeasible" and trial.state is TrialState.PRUNED:
             # Only COMPLETE enters a population. Where a constraint is broken, no value is compared.
             trial.state = TrialState.COMPLETE
