@@ -18,7 +18,7 @@ from kdsearch.proposers.learner import Learner
 from kdsearch.proposers.memory import Memory
 from kdsearch.proposers.mutation import mutate
 from kdsearch.proposers.optuna.holes import distributions, suggest
-from kdsearch.proposers.optuna.study import Shared, frozen, new_study, told_trial
+from kdsearch.proposers.optuna.study import frozen, new_study, told_trial
 from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.space import Assignment, SearchSpace
 
@@ -64,6 +64,8 @@ class OptunaProposer(Learner):
         self._rested: dict[str, tuple[Any, ...]] = {}  # what the sampler sees of those that rest
         self._running: dict[str, Assignment] = {}
         self._numbers: dict[str, int] = {}  # in the study, of those that it was told of
+        # What the last study was told, by the observation, which is held: its id is no other's.
+        self._made: dict[int, tuple[Observation, FrozenTrial]] = {}
 
     @property
     def study(self) -> optuna.Study:
@@ -114,8 +116,11 @@ class OptunaProposer(Learner):
         """A study of what is known and what runs, with a stream that was never drawn from."""
         rng = random.Random(f"{self.seed}:{self._told}:{trial_id}")
         study = self._study = new_study(self.objectives, self._sampler(rng.getrandbits(32)))
-        for observation in self._memory.kept():
-            self._add(study, self._frozen(observation))
+        kept = self._memory.kept()
+        made = [self._made.get(id(o)) or (o, self._frozen(o)) for o in kept]
+        self._made = {id(observation): (observation, trial) for observation, trial in made}
+        for _, trial in made:
+            self._add(study, trial)
         self._numbers.clear()
         for running_id, assignment in list(self._running.items())[-(self.bound // 2) :]:
             self._run(study, running_id, assignment)
@@ -199,7 +204,7 @@ class NSGA2Proposer(OptunaProposer):
         asleep = {name: domain.sample(rng) for name, domain in self.space.holes.items()}
         trial = super()._frozen(observation)
         trial.params = {**asleep, **trial.params}
-        trial.distributions = Shared(self._distributions)
+        trial.distributions = self._distributions
         if observation.fate == "infeasible" and trial.state is TrialState.PRUNED:
             # Only COMPLETE enters a population. Where a constraint is broken, no value is compared.
             trial.state = TrialState.COMPLETE

@@ -6,6 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import optuna
@@ -25,22 +26,23 @@ STOPPED: dict[Stopped, TrialState] = {
 }
 
 
-class Shared(dict[str, BaseDistribution]):
-    """Distributions that copies of a trial have in common: they never change.
+class Told(FrozenTrial):
+    """A trial whose copies share what is in it: nobody changes that, it is put in anew.
 
-    A study copies every trial that it is given, and spends nearly all of that time on these.
+    A study copies all that it is given, down to what every hole may be: nearly all of the time
+    that it takes to make one.
     """
 
-    def __deepcopy__(self, memo: Any) -> Shared:
-        return self
+    def __deepcopy__(self, memo: Any) -> Told:
+        return copy(self)
 
 
 def told_trial(known: Mapping[str, BaseDistribution], **parts: Any) -> FrozenTrial:
-    """A trial of these parts that a study copies quickly; `known` has what each hole may be."""
+    """A trial of these parts; `known` has what each hole may be."""
     labels = {name: v for name, v in parts.pop("params").items() if name in known}
     own = {name: known[name] for name in labels}
-    trial = create_trial(params=labels, distributions=own, **parts)
-    trial.distributions = Shared(own)
+    trial = object.__new__(Told)
+    trial.__dict__.update(create_trial(params=labels, distributions=own, **parts).__dict__)
     return trial
 
 
