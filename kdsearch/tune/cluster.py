@@ -29,6 +29,9 @@ from kdsearch.own_code import named_code
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import ResourcesConfig
 
+MIB = 2**20
+LOWER = "lower it, or use another cluster"
+REMEDIES = {"cpu": LOWER, "gpu": LOWER, "memory": "end what else runs, or use another cluster"}
 UNKNOWN = 2.0**60  # bytes: a node that is yet to come bounds nothing
 
 
@@ -136,16 +139,31 @@ def share(resources: ResourcesConfig) -> dict[str, float]:
         gpu = 1.0 if has.get("GPU", 0) >= 1 else 0.0
     cpu = 1.0 if resources.cpu == "auto" else float(resources.cpu)
     taken = {"cpu": cpu, "gpu": float(gpu)}
-    for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
-        most = max((n["Resources"].get(key, 0.0) for n in ray.nodes() if n["Alive"]), default=0.0)
-        if taken[name] > most:
-            fault = f"{taken[name]:g} asked for, but no node has more than {most:g}"
-            if not _autoscales():
-                raise UserError(f"resources.{name}", f"{fault}; lower it, or use another cluster")
-            logging.getLogger("kdsearch").warning("resources.%s: %s yet", name, fault)
+    refuse_more(taken)
     if 1 < taken["gpu"] != int(taken["gpu"]):
         raise UserError("resources.gpu", f"{gpu}: above 1 only whole GPUs can be had")
     return taken
+
+
+def refuse_more(taken: dict[str, float]) -> None:
+    """Refuse a trial that takes more than any node has, on a cluster that will not grow.
+
+    Raises
+    ------
+    UserError
+        Ray would wait for such a node for ever.
+    """
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for name, key in (("cpu", "CPU"), ("gpu", "GPU"), ("memory", "memory")):
+        asked, unit = taken.get(name, 0.0), MIB if name == "memory" else 1
+        most = max((has.get(key, 0.0) for has in alive), default=0.0)
+        if asked > most:
+            words = " MiB" * (name == "memory")
+            fault = f"{asked / unit:g}{words} asked for, but no node has more than "
+            fault += f"{most / unit:,.4g}{words}"
+            if not _autoscales():
+                raise UserError(f"resources.{name}", f"{fault}; {REMEDIES[name]}")
+            logging.getLogger("kdsearch").warning("resources.%s: %s yet", name, fault)
 
 
 def place() -> str:
@@ -187,15 +205,20 @@ def slots(taken: dict[str, float]) -> int:
     count = 0
     for node in ray.nodes():
         has = node["Resources"] if node["Alive"] else {}
-        fits = has.get("CPU", 0) // taken["cpu"]
+        fits = [_times(has.get("CPU", 0), taken["cpu"])]
         if 0 < taken["gpu"] < 1:
-            fits = min(fits, has.get("GPU", 0) * (1 // taken["gpu"]))
+            fits.append(int(has.get("GPU", 0)) * _times(1, taken["gpu"]))
         elif taken["gpu"]:
-            fits = min(fits, has.get("GPU", 0) // taken["gpu"])
+            fits.append(_times(has.get("GPU", 0), taken["gpu"]))
         if taken.get("memory"):
-            fits = min(fits, has.get("memory", 0) // taken["memory"])
-        count += int(fits)
+            fits.append(_times(has.get("memory", 0), taken["memory"]))
+        count += min(fits)
     return max(1, count)
+
+
+def _times(has: float, each: float) -> int:
+    """How often one goes into the other, as Ray counts: 1 // 0.1 would be 9."""
+    return int(has / each + 1e-6)
 
 
 def _autoscales() -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 WHOLE = 2  # the generation of a whole collection
+OFTEN = 2  # whole collections: after so many of the middle generation, where Python waits for ten
 
 
 @contextmanager
@@ -23,10 +24,14 @@ def short_collections() -> Iterator[None]:
         if phase == "stop" and info["generation"] == WHOLE:
             gc.freeze()
 
+    thresholds = gc.get_threshold()
     gc.freeze()
+    gc.collect()  # of nothing: from here on a whole one comes when there is little to look at,
+    gc.set_threshold(*thresholds[:2], OFTEN)
     gc.callbacks.append(collected)
     try:
         yield
     finally:
         gc.callbacks.remove(collected)
+        gc.set_threshold(*thresholds)
         gc.unfreeze()

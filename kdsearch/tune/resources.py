@@ -11,12 +11,12 @@ from typing import Any
 
 from kdsearch.config import Plan, TrialSpec
 from kdsearch.cost import cost
-from kdsearch.domains import Choice, Domain, Scalar
 from kdsearch.errors import UserError
 from kdsearch.objectives import violation
+from kdsearch.pricing import extreme
 from kdsearch.results.store import ResultStore
 from kdsearch.space import Filled
-from kdsearch.tune.cluster import device_of, poorest_node
+from kdsearch.tune.cluster import device_of, poorest_node, refuse_more, slots
 from kdsearch.tune.deaths import lacks_memory
 from kdsearch.tune.gate import Ground, now
 from kdsearch.tune.held import MIB
@@ -64,14 +64,19 @@ def settle(
     known = store.history.resources.get(ground.place)
     if known is not None:
         share = Share(known["cpu"], known["gpu"], known["memory_mib"], known["why"])
-        say(f"resources: {_told(share)}, as this search chose before")
+        why = "as this search chose before"
     else:
         share = _chosen(ground, taken, run)
         store.append(
             {"event": "resources", "place": ground.place, **asdict(share), "at": now()}
         )  # fmt: skip
-        say(f"resources: {_told(share)} ({share.why})")
-    return {"cpu": share.cpu, "gpu": share.gpu, "memory": share.memory_mib * MIB}
+        why = share.why
+    chosen = {"cpu": share.cpu, "gpu": share.gpu, "memory": share.memory_mib * MIB}
+    refuse_more(chosen)
+    gpu = f"{share.gpu:g} GPU" if share.gpu else "no GPU"
+    each = f"{share.cpu:g} CPU, {gpu} and {share.memory_mib:,} MiB a trial"
+    say(f"resources: {each}, {slots(chosen)} at a time: {why}")
+    return chosen
 
 
 def on_cluster(data: Any, teachers: Any, stores: Any, taken: dict[str, float]) -> Run:
@@ -156,14 +161,9 @@ def _fills(ground: Ground) -> Iterator[Filled]:
     space, rng = ground.config.space, random.Random(0)
     yield from space.cover()
     for pick in (min, max):  # `cover` takes the first and the last number of a choice
-        yield space.fill(partial(_extreme, pick))
+        yield space.fill(partial(extreme, pick))
     for _ in range(SAMPLES if space.holes else 0):
         yield space.sample(rng)
-
-
-def _extreme(pick: Callable[[Sequence[Any]], Scalar], name: str, domain: Domain) -> Scalar:
-    values = domain.values if isinstance(domain, Choice) else domain.corners
-    return values[0] if domain.dtype == "string" else pick(values)
 
 
 def _spec(ground: Ground, plan: Plan, wired: Wired) -> TrialSpec:
@@ -180,11 +180,6 @@ def _spec(ground: Ground, plan: Plan, wired: Wired) -> TrialSpec:
         teacher_id=taught,
         rungs=[last],
     )
-
-
-def _told(share: Share) -> str:
-    gpu = f"{share.gpu:g} GPU" if share.gpu else "no GPU"
-    return f"{share.cpu:g} CPU, {gpu} and {share.memory_mib:,} MiB a trial"
 
 
 def _failed(cause: BaseException, line: str) -> UserError:

@@ -36,6 +36,9 @@ class Told(FrozenTrial):
     def __deepcopy__(self, memo: Any) -> Told:
         return copy(self)
 
+    def _validate(self) -> None:
+        """It was found valid when it was made; a study asks again."""
+
 
 def told_trial(known: Mapping[str, BaseDistribution], **parts: Any) -> FrozenTrial:
     """A trial of these parts; `known` has what each hole may be."""
