@@ -62,7 +62,12 @@ def gpu_mib() -> float:
 
 
 def tidy() -> None:
-    """Give back to the system what is held for no reason."""
+    """Give back to the system what is held for no reason, dropped cycles among it: 0.2 seconds."""
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Give back what is free already, the holes that a large student left: a millisecond."""
     with suppress(OSError, AttributeError):  # not every C library has it
         ctypes.CDLL(None).malloc_trim(0)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kdsearch.tune.held import gpu_mib, own_mib, tidy
+from kdsearch.tune.held import gpu_mib, own_mib, tidy, trim
 
 GPU_SPARE_MIB = 32.0  # beyond what an idle worker held before its first trial
-# The first trials load libraries and fill the allocator's pools: the highest mark after them is
-# what a healthy worker holds.
-FIRST = 3
-# Students differ, and what a large one leaves in the allocator's pools is no leak; what a leak of
-# an epoch's tensors comes to within a few trials, long before a node is out of memory.
-SPARE_MIB, SPARE_SHARE = 512.0, 0.5  # the larger of the two, the second of the mark
+# The first trials load libraries and fill pools: the highest mark after them is what a healthy
+# worker holds. From then on the same student leaves nothing, and a new one about a MiB: oneDNN
+# keeps the kernels of the last 1,024 shapes.
+FIRST = 2
+# Students differ, though, and what the allocator cannot give back of a large one is no leak. A leak
+# of a trial's tensors comes to this in a few trials, before the node is out of memory.
+SPARE_MIB, SPARE_SHARE = 512.0, 0.25  # the larger of the two, the second of the mark
 
 
 class WornError(RuntimeError):
@@ -55,6 +56,7 @@ class Wear:
         if self._idle is not None and (held := self._gpu()) > self._idle + GPU_SPARE_MIB:
             bound = f"{self._idle:.0f} before its first trial and {GPU_SPARE_MIB:.0f} more"
             raise WornError(self._line(held, "of its GPU", bound))
+        trim()
         own = self._own()
         if own is None:
             return

@@ -18,7 +18,7 @@ from kdsearch.tune.adapters import DriverCallback, DriverScheduler, DriverSearch
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.held import forget_peak, own_mib, peak_mib, tidy
 from kdsearch.tune.trainable import Parcel, StudentTrial
-from kdsearch.tune.wear import FIRST, GPU_SPARE_MIB, SPARE_MIB, Wear, WornError
+from kdsearch.tune.wear import FIRST, GPU_SPARE_MIB, SPARE_MIB, SPARE_SHARE, Wear, WornError
 from tests.tune.made import Listed, events_of, made_config, made_driver
 from tests.tune.promoting import SECTION, Promoting
 from tests.tune.test_trainable import worker
@@ -62,18 +62,18 @@ def test_one_that_leaks_is_worn_once_it_has_leaked_the_bound(growth: float) -> N
     held = Held()
     after = trials_until_worn(held, held.watched(), growth)
     mark = 300 + FIRST * growth
-    bound = mark + max(SPARE_MIB, mark / 2)
+    bound = mark + max(SPARE_MIB, SPARE_SHARE * mark)
     assert 300 + after * growth > bound >= 300 + (after - 1) * growth and after > FIRST
 
 
-def test_a_large_worker_may_grow_by_half() -> None:
+def test_a_large_worker_may_grow_by_a_quarter() -> None:
     held = Held(4000.0)
     wear = held.watched()
     trials_until_worn(held, wear, 0.0, FIRST)
-    held.mib = 5999.0
+    held.mib = 4999.0
     wear.check()
-    held.mib = 6001.0
-    with pytest.raises(WornError, match=r"holds 6001 MiB of memory; at most 4000 .* 2000 more"):
+    held.mib = 5001.0
+    with pytest.raises(WornError, match=r"holds 5001 MiB of memory; at most 4000 .* 1000 more"):
         wear.check()
 
 
