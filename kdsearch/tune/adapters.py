@@ -28,19 +28,16 @@ from ray.tune.search import Searcher
 from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Wait
 from kdsearch.results.records import EpochReport
-from kdsearch.tune.deaths import (
-    NoMemoryError,
-    close,
-    deaths_of_workers,
-    error_of,
-    lacks_memory,
-    told,
-)
+from kdsearch.tune import deaths
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.trainable import STATE, WEIGHTS, Parcel
-from kdsearch.tune.wear import WornError
 
 NOTHING = Parcel(None)
+Say = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
 
 
 class _Shell:
@@ -117,12 +114,7 @@ class DriverCallback(Callback, _Shell):
         Told in one line what no row will tell.
     """
 
-    def __init__(
-        self,
-        driver: Driver,
-        redraw: Callable[[], None],
-        say: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, driver: Driver, redraw: Callable[[], None], say: Say = silent) -> None:
         self.driver, self.redraw, self.say = driver, redraw, say
         self.worker_rss_mib = 0.0
 
@@ -148,15 +140,15 @@ class DriverCallback(Callback, _Shell):
         """A worker died: another one goes on with its trial, unless the memory was too small."""
         _delivered(trial)
         trial_id = trial.config["trial_id"]
-        error = error_of(trial)
-        why = told(error)
-        if isinstance(getattr(error, "cause", None), WornError):
-            self.say(f"{why.partition(': ')[2]}: replaced before trial {trial_id}")
+        error = deaths.error_of(trial)
+        why = deaths.told(error)
+        if deaths.worn(error):
+            self.say(f"{why}: replaced before trial {trial_id}")
             self.driver.renew(trial_id, why)
-            close(trial)
+            deaths.close(trial)
             return
         failed = error is not None and not isinstance(error, RayActorError)
-        if isinstance(error, NoMemoryError) or (failed and lacks_memory(why)):
+        if isinstance(error, deaths.NoMemoryError) or (failed and deaths.lacks_memory(why)):
             # Ray kills several at once: one that has told nothing yet was beside those that grew.
             failed = failed or bool(trial.run_metadata.last_result)
             self.driver.crowd(sum(t.status == Trial.RUNNING for t in trials) + 1)
@@ -165,7 +157,7 @@ class DriverCallback(Callback, _Shell):
             self.driver.end(trial_id, "failed", error=why, seconds=seconds)
         else:
             self.driver.lose(trial_id, why)
-        close(trial)
+        deaths.close(trial)
         self.redraw()
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
@@ -174,11 +166,7 @@ class DriverCallback(Callback, _Shell):
 
 
 def fit(
-    driver: Driver,
-    trainable: Any,
-    slots: int,
-    redraw: Callable[[], None],
-    say: Callable[[str], None] = lambda _: None,
+    driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None], say: Say = silent
 ) -> float:
     """Run the driver's trials on Ray, to the end or to a Ctrl-C; the workers' peak memory in MiB.
 
@@ -192,7 +180,7 @@ def fit(
     # Ray warns of log files that are not wanted, and shouts of rows that the log has as failed.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     callback = DriverCallback(driver, redraw, say)
-    with _scratch() as scratch, _own_faults(), _own_signals(), deaths_of_workers():
+    with _scratch() as scratch, _own_faults(), _own_signals(), deaths.deaths_of_workers():
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
