@@ -31,7 +31,7 @@ from gpu_pairs import PAIRS, SMOKE, WEIGHT, Images, Variant, clock, make_step, n
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from kdsearch import students
+from kdsearch.students import network as network_file
 
 TARGET, FUSED_TARGET = 1.5, 1.5
 EPOCHS, TRAIN_IMAGES, WARM = 30, 50_000, 10
@@ -201,7 +201,7 @@ def main() -> int:
         print("no GPU here: trials an hour packed and fused, and how busy one is, are unmeasured")
         return 2
     if not torch.cuda.is_available():  # the order that is quickest on a CPU cannot be stacked
-        students.network._quickest_order = lambda maps: maps
+        network_file._quickest_order = lambda maps: maps
     if not agrees():
         print("fused students do not have the losses that they have one by one")
         return 1

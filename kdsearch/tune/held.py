@@ -32,17 +32,14 @@ def peak_mib() -> float:
 
     Where the system does not say: the most that was resident since this process began.
     """
-    own = own_mib()
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         said = dict(line.split(":", 1) for line in lines if ":" in line)
         highest, now = (int(said[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS"))
+        return highest - now + (own_mib() or now)
     except (OSError, KeyError, ValueError):
-        own = None
-    if own is None:
         unit = MIB if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return highest - (now - own)
 
 
 def forget_peak() -> None:

@@ -111,7 +111,8 @@ def test_a_place_names_every_kind_of_node_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_poorest_node_is_of_those_that_can_run_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    large, small = {"CPU": 16, "GPU": 4, "memory": 9}, {"CPU": 8, "GPU": 1, "memory": 7}
+    large = {"CPU": 16.0, "GPU": 4.0, "memory": 9.0}
+    small = {"CPU": 8.0, "GPU": 1.0, "memory": 7.0}
     monkeypatch.setattr(cluster, "ray", Fake(large, small))
     assert cluster.poorest_node({"cpu": 1, "gpu": 1}) == {**large, "memory": 7}
     monkeypatch.setattr(cluster, "ray", Fake(large, {"CPU": 2, "memory": 1}))

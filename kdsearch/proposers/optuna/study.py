@@ -45,7 +45,7 @@ def told_trial(known: Mapping[str, BaseDistribution], **parts: Any) -> FrozenTri
     labels = {name: v for name, v in parts.pop("params").items() if name in known}
     own = {name: known[name] for name in labels}
     trial = object.__new__(Told)
-    trial.__dict__.update(create_trial(params=labels, distributions=own, **parts).__dict__)
+    vars(trial).update(vars(create_trial(params=labels, distributions=own, **parts)))
     return trial
 
 
