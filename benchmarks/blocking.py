@@ -8,7 +8,7 @@ these calls and is told apart too; the last write, which is waited for, is not a
 
 Target: no call takes more than 50 ms of the processor.
 
-    python benchmarks/blocking.py [--trials 10000] [--workers 100] [--proposer tpe] [--asha]
+    python benchmarks/blocking.py [--trials 10000] [--workers 100] [--scheduler promoting]
 """
 
 from __future__ import annotations
@@ -78,16 +78,19 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=100, help="simulated")
     parser.add_argument("--proposer", default="tpe")
-    parser.add_argument("--asha", action="store_true", help="stop trials early: fewer epochs")
+    parser.add_argument("--scheduler", default="none", choices=["none", "stopping", "promoting"])
     args = parser.parse_args()
     torch.set_num_threads(1)
+    scheduler = {"name": "none"}
+    if args.scheduler != "none":  # fewer epochs
+        scheduler = {"name": "asha", "form": args.scheduler}
     config = search_config(
         proposer={"name": args.proposer, "repeats": True},
         objectives=[
             {"name": "validation_accuracy", "direction": "max"},
             {"name": "parameters", "direction": "min", "scale": "log"},
         ],
-        scheduler={"name": "asha" if args.asha else "none"},
+        scheduler=scheduler,
         training={"epochs": EPOCHS, "lr": {"float": [0.03, 0.3], "log": True}},
         budget={"trials": args.trials},
     )

@@ -50,7 +50,8 @@ def forget_peak() -> None:
 
 def gpu_mib() -> float:
     """What tensors hold of this process's GPU; what libraries keep for themselves is given back."""
-    gc.collect()
+    if not torch.cuda.is_initialized():
+        return 0.0
     give_back = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
     if give_back is not None:  # up to 32 MiB on some GPUs, taken again when wanted
         give_back()

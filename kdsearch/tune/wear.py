@@ -53,22 +53,27 @@ class Wear:
             With what is held, and the bound.
         """
         self._trials += 1
-        if self._idle is not None and (held := self._gpu()) > self._idle + GPU_SPARE_MIB:
-            bound = f"{self._idle:.0f} before its first trial and {GPU_SPARE_MIB:.0f} more"
-            raise WornError(self._line(held, "of its GPU", bound))
+        if self._idle is not None:
+            what = "of its GPU", "before its first trial"
+            self._compare(self._gpu, self._idle, GPU_SPARE_MIB, what)
         trim()
         own = self._own()
-        if own is None:
-            return
-        if self._trials <= FIRST:
+        if own is not None and self._trials <= FIRST:
             self._mark = max(self._mark, own)
-            return
-        most = self._mark + max(SPARE_MIB, SPARE_SHARE * self._mark)
-        if own > most:
-            self._clean()
-            if (own := self._own() or 0.0) > most:
-                bound = f"{self._mark:.0f} after its first trials and {most - self._mark:.0f} more"
-                raise WornError(self._line(own, "of memory", bound))
+        elif own is not None:
+            spare = max(SPARE_MIB, SPARE_SHARE * self._mark)
+            what = "of memory", "after its first trials"
+            self._compare(self._own, self._mark, spare, what)
 
-    def _line(self, held: float, what: str, bound: str) -> str:
-        return f"after {self._trials} trials a worker holds {held:.0f} MiB {what}; at most {bound}"
+    def _compare(
+        self, read: Callable[[], float | None], mark: float, spare: float, what: tuple[str, str]
+    ) -> None:
+        if (read() or 0.0) <= mark + spare:
+            return
+        self._clean()  # a fifth of a second, which not every trial is to cost
+        if (held := read() or 0.0) > mark + spare:
+            kind, when = what
+            raise WornError(
+                f"after {self._trials} trials a worker holds {held:.0f} MiB {kind}; at most "
+                f"{mark:.0f} {when} and {spare:.0f} more"
+            )
