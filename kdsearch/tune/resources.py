@@ -25,7 +25,7 @@ from kdsearch.tune.tasks import streamed
 from kdsearch.tune.trying import Tried, try_students
 from kdsearch.wiring import Wired, architecture_of, check_plan
 
-SAMPLES = 64  # random plans beside the corners of the space, of which three are tried
+SAMPLES = 24  # random plans beside the corners of the space, of which three are tried
 EPOCHS = 2  # of the student's own training: the first one warms up
 Run = Callable[[Sequence[TrialSpec], int], Tried]
 
@@ -62,14 +62,13 @@ def settle(
     if asked.cpu != "auto" and (asked.gpu != "auto" or not taken["gpu"]):
         return taken
     known = store.history.resources.get(ground.place)
-    if known is not None:
+    if known is not None and known.keys() >= {"cpu", "gpu", "memory_mib", "why"}:
         share = Share(known["cpu"], known["gpu"], known["memory_mib"], known["why"])
         why = "as this search chose before"
     else:
         share = _chosen(ground, taken, run)
-        store.append(
-            {"event": "resources", "place": ground.place, **asdict(share), "at": now()}
-        )  # fmt: skip
+        place = {"event": "resources", "place": ground.place}
+        store.append({**place, **asdict(share), "at": now()})
         why = share.why
     chosen = {"cpu": share.cpu, "gpu": share.gpu, "memory": share.memory_mib * MIB}
     refuse_more(chosen)
@@ -106,12 +105,11 @@ def _chosen(ground: Ground, taken: dict[str, float], run: Run) -> Share:
     has = poorest_node(taken)
     tried = run(examples(ground), int(has["CPU"]) if cpu is None else 1)
     if not tried.taken:
-        fault = f"no student of the space could be tried ({tried.fault}); mend that, or write them"
-        raise UserError("resources", f"{fault} as numbers: {{cpu: 1, gpu: 0}}")
+        fault = f"no student of the space could be tried ({tried.fault}); mend that, or write"
+        raise UserError("resources", f"{fault} numbers here: {{cpu: 1, gpu: 0}}")
     node = Node(has["CPU"], has["memory"] / MIB, has["GPU"], tried.gpu_mib)
-    return share_of(
-        tried.taken, node, tried.threads, cpu=cpu, gpu=gpu, trials=fixed.budget.trials
-    )  # fmt: skip
+    trials = fixed.budget.trials
+    return share_of(tried.taken, node, tried.threads, cpu=cpu, gpu=gpu, trials=trials)
 
 
 def examples(ground: Ground) -> list[TrialSpec]:
@@ -152,7 +150,7 @@ def _nearest(
         _, plan, filled = priced[i]
         if ground.store is not None:
             plan = plan.model_copy(update={"store": ground.store})
-        with suppress(UserError):  # a combination that does not fit: the search passes it over too
+        with suppress(UserError):  # does not fit: the search passes it over too
             return _spec(ground, plan, check_plan(plan, ground.outline, filled))
     return None
 
