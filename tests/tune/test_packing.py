@@ -12,7 +12,7 @@ from kdsearch.errors import UserError
 from kdsearch.tune.packing import Node, Share, Taken, share_of
 
 ALONE = {1: 0.02}
-laws = settings(max_examples=200, deadline=None, derandomize=True)
+laws = settings(max_examples=100, deadline=None, derandomize=True)
 students = st.lists(
     st.builds(
         Taken,

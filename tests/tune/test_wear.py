@@ -134,7 +134,7 @@ class Leaky(StudentTrial):
 def leaky() -> Leaky:
     made = object.__new__(Leaky)
     made.__dict__.update(worker().__dict__)
-    made.wear, made.kept = Wear("cpu", lambda: 8.0 * len(made.kept)), []
+    made.wear, made.kept = Wear("cpu", lambda: 8.0 * len(made.kept), clean=lambda: None), []
     return made
 
 
