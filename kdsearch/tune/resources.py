@@ -66,6 +66,7 @@ def settle(
         share = Share(known["cpu"], known["gpu"], known["memory_mib"], known["why"])
         why = "as this search chose before"
     else:
+        say("resources: a few students are trained for some steps, to see what they take")
         share = _chosen(ground, taken, run)
         place = {"event": "resources", "place": ground.place}
         store.append({**place, **asdict(share), "at": now()})

@@ -61,7 +61,7 @@ def test_on_cpus_memory_bounds_the_trials_and_nothing_is_asked_twice(
     taken, said = settled(section, CPU, trying, NODE)
     assert taken == {"cpu": 2.0, "gpu": 0.0, "memory": 920 * MIB}  # room for four, on eight CPUs
     assert cluster.slots(taken) == 4
-    no_gpu, told = said
+    no_gpu, _, told = said
     assert "no GPU" in no_gpu and "2 CPU, no GPU and 920 MiB a trial, 4 at a time" in told
     assert settled(section, CPU, trying, NODE)[0] == taken
     assert len(trying.runs) == len(events_of(tmp_path / "made", "resources")) == 1
@@ -81,7 +81,7 @@ def test_elsewhere_it_is_chosen_anew_and_back_again_it_is_remembered(
 def test_on_a_gpu_a_share_is_chosen_where_the_file_leaves_it_open(settled: Any) -> None:
     trying = Trying(200.0, 9000.0, 0.2)
     taken, said = settled({"cpu": 1, "gpu": "auto"}, GPU, trying, GPU_NODE)
-    assert taken["gpu"] == 0.3333 and len(said) == 1 and "3 on a GPU" in said[0]
+    assert taken["gpu"] == 0.3333 and len(said) == 2 and "3 on a GPU" in said[1]
 
 
 def test_what_the_file_says_in_numbers_is_tried_by_nobody(settled: Any, tmp_path: Path) -> None:
