@@ -7,7 +7,7 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def simulate(
     accuracy_alone: bool = False,
     told: str = "",
     proposer: Proposer | None = None,
+    watch: Callable[[Driver], None] = lambda _: None,
 ) -> Trace:
     """Run a search to the end of its budget on so many simulated workers.
 
@@ -78,6 +79,8 @@ def simulate(
         What the proposer is told of stopped trials, as its ``stopped`` says; empty: its default.
     proposer : Proposer, optional
         Asked instead of the one that the config names.
+    watch : callable
+        Given the driver before it begins.
     """
     fixed, scheduler = config.fixed, None
     with (
@@ -92,7 +95,9 @@ def simulate(
         if fixed.scheduler.name != "none":
             kind = _AccuracyAlone if accuracy_alone else Asha
             scheduler = kind(fixed.objectives, fixed.scheduler)
-        return _Clock(table, Driver(_ground(config), store, proposer, scheduler)).run(workers)
+        driver = Driver(_ground(config), store, proposer, scheduler)
+        watch(driver)
+        return _Clock(table, driver).run(workers)
 
 
 def _ground(config: SearchConfig) -> Ground:

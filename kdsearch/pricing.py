@@ -81,13 +81,14 @@ def _sections(config: SearchConfig) -> Iterator[Filled]:
         return
     yield from config.space.cover("student")
     for pick in (min, max):  # `cover` takes the first and the last number of a choice
-        yield config.space.fill(partial(_extreme, pick), "student")
+        yield config.space.fill(partial(extreme, pick), "student")
     rng = random.Random(0)
     while True:
         yield config.space.sample(rng, "student")
 
 
-def _extreme(pick: Callable[[Sequence[Any]], Scalar], name: str, domain: Domain) -> Scalar:
+def extreme(pick: Callable[[Sequence[Any]], Scalar], name: str, domain: Domain) -> Scalar:
+    """The least or the most of a hole, as `pick` is `min` or `max`; of words the first."""
     values = domain.values if isinstance(domain, Choice) else domain.corners
     return values[0] if domain.dtype == "string" else pick(values)
 

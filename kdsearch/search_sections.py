@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kdsearch.bounds import DEVICE, Bound, BoundNumber
 from kdsearch.config import Name, NonNegative, Plain, Positive, PositiveFloat, Seed
@@ -117,10 +117,26 @@ class BudgetConfig(Plain):
 
 
 class ResourcesConfig(Plain):
-    """What one trial takes."""
+    """What one trial takes. The word auto alone: both are chosen from what students take."""
 
-    cpu: PositiveFloat = 1
+    cpu: Literal["auto"] | PositiveFloat = 1
     gpu: Literal["auto"] | NonNegative = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both(cls, section: Any) -> Any:
+        if isinstance(section, str) and section != "auto":
+            raise ValueError("must be 'auto', or a mapping of cpu and gpu")
+        return {"cpu": "auto", "gpu": "auto"} if section == "auto" else section
+
+    @field_validator("cpu", "gpu", mode="before")
+    @classmethod
+    def _number_or_word(cls, value: Any, info: ValidationInfo) -> Any:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        none = info.field_name == "gpu"  # may be
+        if value == "auto" or (number and 0 <= value < math.inf and (value or none)):
+            return value
+        raise ValueError(f"must be a number {'from' if none else 'above'} 0, or 'auto'")
 
 
 Constrained = Literal["parameters", "macs", "size_bytes", "latency_ms", "peak_memory_mib"]

@@ -53,8 +53,9 @@ def _trial_line(config: SearchConfig, summary: Summary) -> str:
         for _, price in (summary.cheapest, summary.dearest)
     )
     gpu = "a GPU if the cluster has one" if resources.gpu == "auto" else f"{resources.gpu:g} GPU"
+    cpu = "as many CPUs as pay" if resources.cpu == "auto" else f"{resources.cpu:g} CPU"
     return (
-        f"a trial: {resources.cpu:g} CPU, {gpu}; up to {epochs} epochs, "
+        f"a trial: {cpu}, {gpu}; up to {epochs} epochs, "
         f"{low:.2g} to {high:.2g} tera-macs for the student"
     )
 

@@ -180,12 +180,20 @@ def test_edits_that_fit_nowhere(edit: str, words: str) -> None:
         ({"objectives": []}, "objectives", "at least 1"),
         ({"search": "../x"}, "search", "pattern"),
         ({"seed": -1}, "seed", "greater than or equal to 0"),
-        ({"resources": {"gpu": "all"}}, "resources.gpu", "'auto'"),
+        ({"resources": {"gpu": "all"}}, "resources.gpu", "from 0, or 'auto'"),
+        ({"resources": {"cpu": 0}}, "resources.cpu", "above 0, or 'auto'"),
+        ({"resources": "all"}, "resources", "must be 'auto', or a mapping"),
     ],
 )
 def test_a_fault_is_named_as_written(values: dict[str, Any], place: str, words: str) -> None:
     found = refused(tree(**values))
     assert found.place == place and words in found.fault
+
+
+def test_resources_may_be_one_word() -> None:
+    found = load_config(tree(resources="auto")).fixed.resources
+    assert (found.cpu, found.gpu) == ("auto", "auto")
+    assert load_config(tree(resources={"cpu": 2})).fixed.resources.gpu == "auto"
 
 
 def test_objectives_go_one_way() -> None:

@@ -126,6 +126,10 @@ FIELDS: dict[str, Any] = {
     "queue": list[dict[str, Hole]],
     "told": list[dict[str, Any]],
     "most": Count,
+    "place": str,
+    "cpu": Annotated[float, Field(gt=0, allow_inf_nan=False)],
+    "gpu": Annotated[float, Field(ge=0, allow_inf_nan=False)],
+    "memory_mib": Count,
     "removable": list[Annotated[list[Count], Field(min_length=2, max_length=2)]],
 }
 CHECKS = {name: TypeAdapter(kind) for name, kind in FIELDS.items()}

@@ -12,7 +12,9 @@ from kdsearch.results.records import TrialRow
 
 Event = dict[str, Any]
 
-LATEST = {"search": "header", "finish": "finish", "from": "earlier"}  # events, kept as they are
+# Events that are kept as they are: the last one, and the last one by a key.
+LATEST = {"search": "header", "finish": "finish", "from": "earlier"}
+KEYED = {"teacher": ("teachers", "teacher_id"), "resources": ("resources", "place")}
 NUMBERS = ("train_loss", "validation_accuracy", "validation_loss", "lr", "seconds")  # of an epoch
 
 
@@ -56,6 +58,10 @@ class History:
         What earlier searches gave this one to begin with; empty where there were none.
     teachers : dict of str to dict
         The teachers that students are edits of, by identity; none in logs of an earlier kdsearch.
+    resources : dict of str to dict
+        What trials take where the search file left it open, by the kinds of machines.
+    crowded : dict of str to int
+        How many trials at a time the memory of these machines holds, where it did not hold more.
     """
 
     header: Event = field(default_factory=dict)
@@ -75,6 +81,8 @@ class History:
     finish: Event = field(default_factory=dict)
     earlier: Event = field(default_factory=dict)
     teachers: dict[str, Event] = field(default_factory=dict)
+    resources: dict[str, Event] = field(default_factory=dict)
+    crowded: dict[str, int] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         """Fold one more event in."""
@@ -93,8 +101,11 @@ class History:
             self.tests[event["trial_id"]] = event["test_accuracy"]
         elif kind == "pause":
             self.seconds += event["seconds"]
-        elif kind == "teacher":
-            self.teachers[event["teacher_id"]] = event
+        elif kind in KEYED:
+            name, key = KEYED[kind]
+            getattr(self, name)[event[key]] = event
+        elif kind == "crowd":
+            self.crowded[event["place"]] = event["most"]
         elif kind == "exhausted":
             self.exhausted = event["why"]
 

@@ -27,6 +27,13 @@ and all before it: one that was changed, lost or moved is found. The driver writ
     Repeats over seeds are asked for: how many seeds and epochs.
 ``from``
     What earlier searches gave this one: rows its proposer was told, points it was to try first.
+``resources``
+    What every trial is to take on machines of the kinds named in `place`, where the search file
+    left it open.
+``crowd``
+    Trials ran out of memory there: no more than `most` run at a time from here on.
+``worn``
+    The worker that was to take a trial held on to its memory, and was replaced.
 """
 
 from __future__ import annotations

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,20 +13,11 @@ from filelock import FileLock, Timeout
 
 from kdsearch.errors import UserError
 from kdsearch.results.log import Event, EventLog, History, fold, read_events
-from kdsearch.results.tables import (
-    EPOCH_COLUMNS,
-    TRIAL_COLUMNS,
-    epoch_table,
-    read_table,
-    trial_table,
-    write_table,
-)
+from kdsearch.results.tables import EPOCH_COLUMNS, TRIAL_COLUMNS, read_table
+from kdsearch.results.views import Views
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FLUSH_SECONDS = 1.0  # between two writes of the views, at least
-FLUSH_SHARE = 0.05  # of wall time, at most
 
 
 class ResultStore:
@@ -43,7 +32,7 @@ class ResultStore:
 
     def __init__(self, folder: Path, log: EventLog, history: History) -> None:
         self.folder, self.history, self._log = folder, history, log
-        self._next_flush = 0.0
+        self._views = Views(folder)
 
     @classmethod
     @contextmanager
@@ -77,33 +66,33 @@ class ResultStore:
         Raises
         ------
         UserError
-            A disk that cannot be written.
+            A disk that cannot be written, now or by the last write of the views.
         """
+        self._views.check()
         self._log.append(*events)
         for event in events:
             self.history.add(event)
 
     def flush(self, force: bool = False) -> None:
-        """Write the Parquet views, unless they were written a moment ago.
+        """Have the Parquet views written, unless they were written a moment ago.
+
+        Not waited for, unless forced.
 
         Raises
         ------
         UserError
-            A disk that cannot be written; the files on it stay whole.
+            A disk that cannot be written, now or by the last write; the files on it stay whole.
         """
-        if not self.history.header or (not force and time.monotonic() < self._next_flush):
+        if not self.history.header:
             return
-        started = time.monotonic()
-        epochs = chain.from_iterable(self.history.epochs.values())
-        write_table(epoch_table(epochs), self.folder / "epochs.parquet")
-        # Last: whoever reads a row finds its epochs.
-        write_table(self._trial_table(), self.folder / "trials.parquet")
-        ended = time.monotonic()
-        self._next_flush = ended + max(FLUSH_SECONDS, (ended - started) / FLUSH_SHARE)
+        if force:
+            self._views.write(self.history)
+        else:
+            self._views.refresh(self.history)
 
     def trials(self) -> pd.DataFrame:
         """The finished trials, as ``trials.parquet`` will hold them."""
-        return self._trial_table().to_pandas()
+        return self._views.trials(self.history).to_pandas()
 
     def students(self) -> set[str]:
         """Trials whose weights are kept."""
@@ -113,11 +102,6 @@ class ResultStore:
         """Remove the weights of these trials."""
         for trial_id in trial_ids & self.students():
             shutil.rmtree(self.folder / "students" / trial_id, ignore_errors=True)
-
-    def _trial_table(self):
-        header = self.history.header
-        measures = header.get("config", {}).get("measures", ())
-        return trial_table(self.history.rows, header.get("columns", {}), measures)
 
 
 def read_trials(results: str | os.PathLike[str]) -> pd.DataFrame:

@@ -79,6 +79,29 @@ def epoch_table(epochs: Iterable[Mapping[str, Any]]) -> pa.Table:
     return stamp(pa.table(columns))
 
 
+def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of `trial_table`, or of `epoch_table`, as the one that all their rows would make.
+
+    Nothing is copied. Columns that a table lacks are null in its rows.
+    """
+    try:
+        table = pa.concat_tables(tables, promote_options="default")
+    except pa.ArrowException as error:
+        fault = f"damaged: {' '.join(str(error).split()):.200}; restore the log"
+        raise UserError("columns", fault) from None
+    if "train_loss" in table.column_names:  # of epochs: terms, then weights, then measures
+        table = table.select(sorted(table.column_names, key=_kind))
+    return stamp(table)
+
+
+def _kind(column: str) -> int:
+    """The place of a column of epochs among the kinds; within a kind they stay in order."""
+    if column in EPOCH_COLUMNS or column == "stage":
+        return 0
+    ends = [column.endswith(suffix) for suffix in ("_loss", "_weight", "")]
+    return 1 + ends.index(True)
+
+
 def frame_table(
     frame: pd.DataFrame, like: Path, dtypes: Mapping[str, str] | None = None
 ) -> pa.Table:

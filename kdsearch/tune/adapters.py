@@ -28,18 +28,16 @@ from ray.tune.search import Searcher
 from kdsearch.errors import UserError
 from kdsearch.proposers import Done, Wait
 from kdsearch.results.records import EpochReport
-from kdsearch.tune.deaths import (
-    NoMemoryError,
-    close,
-    deaths_of_workers,
-    error_of,
-    lacks_memory,
-    told,
-)
+from kdsearch.tune import deaths
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.trainable import STATE, WEIGHTS, Parcel
 
 NOTHING = Parcel(None)
+Say = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
 
 
 class _Shell:
@@ -112,10 +110,12 @@ class DriverCallback(Callback, _Shell):
     driver : Driver
     redraw : callable
         Called without arguments after anything that a viewer would want to see.
+    say : callable
+        Told in one line what no row will tell.
     """
 
-    def __init__(self, driver: Driver, redraw: Callable[[], None]) -> None:
-        self.driver, self.redraw = driver, redraw
+    def __init__(self, driver: Driver, redraw: Callable[[], None], say: Say = silent) -> None:
+        self.driver, self.redraw, self.say = driver, redraw, say
         self.worker_rss_mib = 0.0
 
     def on_trial_result(
@@ -140,10 +140,15 @@ class DriverCallback(Callback, _Shell):
         """A worker died: another one goes on with its trial, unless the memory was too small."""
         _delivered(trial)
         trial_id = trial.config["trial_id"]
-        error = error_of(trial)
-        why = told(error)
+        error = deaths.error_of(trial)
+        why = deaths.told(error)
+        if deaths.worn(error):
+            self.say(f"{why}: replaced before trial {trial_id}")
+            self.driver.renew(trial_id, why)
+            deaths.close(trial)
+            return
         failed = error is not None and not isinstance(error, RayActorError)
-        if isinstance(error, NoMemoryError) or (failed and lacks_memory(why)):
+        if isinstance(error, deaths.NoMemoryError) or (failed and deaths.lacks_memory(why)):
             # Ray kills several at once: one that has told nothing yet was beside those that grew.
             failed = failed or bool(trial.run_metadata.last_result)
             self.driver.crowd(sum(t.status == Trial.RUNNING for t in trials) + 1)
@@ -152,7 +157,7 @@ class DriverCallback(Callback, _Shell):
             self.driver.end(trial_id, "failed", error=why, seconds=seconds)
         else:
             self.driver.lose(trial_id, why)
-        close(trial)
+        deaths.close(trial)
         self.redraw()
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
@@ -160,7 +165,9 @@ class DriverCallback(Callback, _Shell):
         self.redraw()
 
 
-def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) -> float:
+def fit(
+    driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None], say: Say = silent
+) -> float:
     """Run the driver's trials on Ray, to the end or to a Ctrl-C; the workers' peak memory in MiB.
 
     Raises
@@ -172,8 +179,8 @@ def fit(driver: Driver, trainable: Any, slots: int, redraw: Callable[[], None]) 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     # Ray warns of log files that are not wanted, and shouts of rows that the log has as failed.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    callback = DriverCallback(driver, redraw)
-    with _scratch() as scratch, _own_faults(), _own_signals(), deaths_of_workers():
+    callback = DriverCallback(driver, redraw, say)
+    with _scratch() as scratch, _own_faults(), _own_signals(), deaths.deaths_of_workers():
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(

@@ -29,6 +29,11 @@ from kdsearch.own_code import named_code
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import ResourcesConfig
 
+MIB = 2**20
+LOWER = "lower it, or use another cluster"
+REMEDIES = {"cpu": LOWER, "gpu": LOWER, "memory": "end what else runs, or use another cluster"}
+UNKNOWN = 2.0**60  # bytes: a node that is yet to come bounds nothing
+
 
 def start(config: SearchConfig, address: str | None) -> bool:
     """Start Ray on this machine, or join the cluster at `address`; nothing if it runs already.
@@ -121,7 +126,7 @@ def _source(module: str) -> str:
 
 
 def share(resources: ResourcesConfig) -> dict[str, float]:
-    """What one trial takes, ``gpu: auto`` decided by what the cluster has.
+    """What one trial takes; for ``auto`` the usual, a CPU and a GPU if the cluster has one.
 
     Raises
     ------
@@ -132,17 +137,62 @@ def share(resources: ResourcesConfig) -> dict[str, float]:
     gpu = resources.gpu
     if gpu == "auto":
         gpu = 1.0 if has.get("GPU", 0) >= 1 else 0.0
-    taken = {"cpu": float(resources.cpu), "gpu": float(gpu)}
-    for name, key in (("cpu", "CPU"), ("gpu", "GPU")):
-        most = max((n["Resources"].get(key, 0.0) for n in ray.nodes() if n["Alive"]), default=0.0)
-        if taken[name] > most:
-            fault = f"{taken[name]:g} asked for, but no node has more than {most:g}"
-            if not _autoscales():
-                raise UserError(f"resources.{name}", f"{fault}; lower it, or use another cluster")
-            logging.getLogger("kdsearch").warning("resources.%s: %s yet", name, fault)
+    cpu = 1.0 if resources.cpu == "auto" else float(resources.cpu)
+    taken = {"cpu": cpu, "gpu": float(gpu)}
+    refuse_more(taken)
     if 1 < taken["gpu"] != int(taken["gpu"]):
         raise UserError("resources.gpu", f"{gpu}: above 1 only whole GPUs can be had")
     return taken
+
+
+def refuse_more(taken: dict[str, float]) -> None:
+    """Refuse a trial that takes more than any node has, on a cluster that will not grow.
+
+    Raises
+    ------
+    UserError
+        Ray would wait for such a node for ever.
+    """
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for name, key in (("cpu", "CPU"), ("gpu", "GPU"), ("memory", "memory")):
+        asked, unit = taken.get(name, 0.0), MIB if name == "memory" else 1
+        most = max((has.get(key, 0.0) for has in alive), default=0.0)
+        if asked > most:
+            words = " MiB" * (name == "memory")
+            fault = f"{asked / unit:g}{words} asked for, but no node has more than "
+            fault += f"{most / unit:,.4g}{words}"
+            if not _autoscales():
+                raise UserError(f"resources.{name}", f"{fault}; {REMEDIES[name]}")
+            logging.getLogger("kdsearch").warning("resources.%s: %s yet", name, fault)
+
+
+def place() -> str:
+    """The kinds of nodes of the cluster, each once: ``2 CPU``, or ``16 CPU, 1 GPU (H200)``."""
+    kinds: set[str] = set()
+    for node in ray.nodes():
+        has = node["Resources"] if node["Alive"] else {}
+        made = [name.partition(":")[2] for name in has if name.startswith("accelerator_type:")]
+        gpus = f", {has.get('GPU', 0):g} GPU" + f" ({', '.join(made)})" * bool(made)
+        if has.get("CPU"):
+            kinds.add(f"{has['CPU']:g} CPU" + gpus * bool(has.get("GPU")))
+    return "; ".join(sorted(kinds))
+
+
+def poorest_node(taken: dict[str, float]) -> dict[str, float]:
+    """CPUs, GPUs and bytes of memory of the node with the least of them for each trial.
+
+    Of those that can run one; where there is none yet, one that could do no more than that.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    able = [
+        {name: has.get(name, 0.0) for name in ("CPU", "GPU", "memory")}
+        for has in nodes
+        if has.get("CPU", 0) >= taken["cpu"] and has.get("GPU", 0) >= taken["gpu"]
+    ]
+    if not able:
+        return {"CPU": taken["cpu"], "GPU": taken["gpu"], "memory": UNKNOWN}
+    least = min(able, key=lambda has: has["CPU"] / (has["GPU"] or 1))
+    return {**least, "memory": min(has["memory"] for has in able)}
 
 
 def device_of(taken: dict[str, float]) -> str:
@@ -155,13 +205,20 @@ def slots(taken: dict[str, float]) -> int:
     count = 0
     for node in ray.nodes():
         has = node["Resources"] if node["Alive"] else {}
-        fits = has.get("CPU", 0) // taken["cpu"]
+        fits = [_times(has.get("CPU", 0), taken["cpu"])]
         if 0 < taken["gpu"] < 1:
-            fits = min(fits, has.get("GPU", 0) * (1 // taken["gpu"]))
+            fits.append(int(has.get("GPU", 0)) * _times(1, taken["gpu"]))
         elif taken["gpu"]:
-            fits = min(fits, has.get("GPU", 0) // taken["gpu"])
-        count += int(fits)
+            fits.append(_times(has.get("GPU", 0), taken["gpu"]))
+        if taken.get("memory"):
+            fits.append(_times(has.get("memory", 0), taken["memory"]))
+        count += min(fits)
     return max(1, count)
+
+
+def _times(has: float, each: float) -> int:
+    """How often one goes into the other, as Ray counts: 1 // 0.1 would be 9."""
+    return int(has / each + 1e-6)
 
 
 def _autoscales() -> bool:

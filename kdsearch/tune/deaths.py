@@ -10,6 +10,8 @@ from typing import Any
 from ray.air.execution._internal.actor_manager import RayActorManager  # no public way in
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
+from kdsearch.tune.wear import WornError
+
 SIGNS = ("out of memory", "allocate memory", "unable to allocate", "memoryerror")
 
 
@@ -39,11 +41,17 @@ def lacks_memory(why: str) -> bool:
     return any(sign in why.lower() for sign in SIGNS)
 
 
+def worn(error: Exception | None) -> bool:
+    """Whether a worker has found itself to be in need of replacement."""
+    return isinstance(getattr(error, "cause", None), WornError)
+
+
 def told(error: Exception | None) -> str:
     """One line of what Ray tells over a page and more; None: it lost sight of the worker."""
     if isinstance(error, RayTaskError):
         cause = getattr(error, "cause", None) or error
-        lines = f"{type(cause).__name__}: {cause}".strip().splitlines()
+        name = "" if worn(error) else f"{type(cause).__name__}: "
+        lines = f"{name}{cause}".strip().splitlines()
     else:
         lines = str(error or "the worker died").strip().splitlines() or ["the worker died"]
     # The first line of an actor's death says that it died, the last one of what.

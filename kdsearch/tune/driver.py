@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,7 +61,8 @@ class Driver:
         # And trials of a search that was broken off wait for it, with its scheduler.
         others = ("rerun",) if proposer is not None else ("rerun", "search")
         self.flight = InFlight(
-            event for event in self.history.running.values() if event["purpose"] not in others
+            (e for e in self.history.running.values() if e["purpose"] not in others),
+            self.history.crowded.get(ground.place, math.inf),
         )
         self.running = self.flight.running
         trials = self.history.trials
@@ -163,9 +165,16 @@ class Driver:
             fault = f"{MOST_LOSSES} workers died with it, the last: {why}"
             self.end(trial_id, "failed", error=fault, seconds=self.history.spell(trial_id))
 
+    def renew(self, trial_id: str, why: str) -> None:
+        """The worker that was to take a trial is replaced: another one begins with it, next."""
+        self.flight.renew(trial_id)
+        self.store.append({"event": "worn", "trial_id": trial_id, "why": why, "at": now()})
+
     def crowd(self, running: int) -> None:
         """The memory was too small for so many trials at a time: from now on it is one fewer."""
-        self.flight.crowd(running)
+        if self.flight.crowd(running):
+            crowd = {"event": "crowd", "place": self.ground.place, "most": self.flight.most}
+            self.store.append({**crowd, "at": now()})
 
     def end(
         self,

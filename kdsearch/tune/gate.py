@@ -54,6 +54,8 @@ class Ground:
         file says.
     meter : Meter
         Measures what the objectives and constraints ask for; nothing by default.
+    place : str
+        The kinds of machines that train: what is known of their memory holds for no others.
     """
 
     config: SearchConfig
@@ -64,6 +66,7 @@ class Ground:
     gpus: float = 0.0
     store: StoreConfig | None = None
     meter: Meter = field(default_factory=Meter)
+    place: str = ""
 
     @property
     def outline(self) -> Description:

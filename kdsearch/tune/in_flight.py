@@ -18,18 +18,24 @@ class InFlight:
     ----------
     waiting : iterable of dict
         Events of trials that were broken off, with an earlier driver.
+    most : float
+        Trials at a time that the memory of machines like these has held so far.
 
     Attributes
     ----------
     running : dict of str to dict
         The event of every trial that a worker has.
+    losses : Counter of str
+        How many workers died with each trial.
+    most : float
+        Trials at a time; fewer once one has run out of memory.
     """
 
-    def __init__(self, waiting: Iterable[Event]) -> None:
+    def __init__(self, waiting: Iterable[Event], most: float = math.inf) -> None:
         self.running: dict[str, Event] = {}
+        self.most = max(1, most)
         self._waiting = deque(waiting)
-        self._losses: Counter[str] = Counter()
-        self._most = math.inf  # trials at a time; fewer once one has run out of memory
+        self.losses: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
         """Whether anything runs or waits."""
@@ -38,7 +44,7 @@ class InFlight:
     @property
     def full(self) -> bool:
         """Whether no more may run at a time."""
-        return len(self.running) >= self._most
+        return len(self.running) >= self.most
 
     def wait(self, *events: Event) -> None:
         """These trials are next, after those that wait already."""
@@ -50,12 +56,17 @@ class InFlight:
 
     def lose(self, trial_id: str) -> bool:
         """Its worker died: it waits for another. False where it has lost too many, and stays."""
-        self._losses[trial_id] += 1
-        if self._losses[trial_id] >= MOST_LOSSES:
+        self.losses[trial_id] += 1
+        if self.losses[trial_id] >= MOST_LOSSES:
             return False
         self.wait(self.running.pop(trial_id))
         return True
 
-    def crowd(self, running: int) -> None:
-        """The memory was too small for so many at a time: from now on it is one fewer."""
-        self._most = min(self._most, max(1, running - 1))
+    def renew(self, trial_id: str) -> None:
+        """Its worker is replaced before it began: it is the next of all that wait."""
+        self._waiting.appendleft(self.running.pop(trial_id))
+
+    def crowd(self, running: int) -> bool:
+        """The memory was too small for so many at a time: one fewer; whether that is news."""
+        before, self.most = self.most, min(self.most, max(1, running - 1))
+        return self.most < before

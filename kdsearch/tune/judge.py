@@ -68,6 +68,7 @@ class Judge:
         """A trial that rests and may go on now."""
         while self.scheduler is not None and (trial_id := self.scheduler.promote()) is not None:
             if trial_id in self.history.resting:
+                self.decided.pop(trial_id, None)  # should its worker die at once, it still goes on
                 return trial_id
             if trial_id not in self.history.running:  # it ended, with a smaller budget
                 self.scheduler.withdraw(trial_id)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from kdsearch.architecture import Architecture
 from kdsearch.check import check_search, list_teachers
@@ -23,18 +20,17 @@ from kdsearch.data import Batches, ImageData, load_data
 from kdsearch.data.source import Description
 from kdsearch.results.log import fold, read_events
 from kdsearch.schemes.clock import Stopwatch
-from kdsearch.schemes.optimizer import build_optimizer
 from kdsearch.search_config import SearchConfig, load_config
 from kdsearch.students import build_student
 from kdsearch.teachers import TeacherRecord, read_teacher, weights_to_bytes, write_teacher
 from kdsearch.trial import Surroundings, run_trial
+from kdsearch.tune.floor import bare_step
 from kdsearch.tune.rerun import stored_outputs
 from kdsearch.tune.search import run_search
 from kdsearch.tune.teachers import teacher_identity
 from kdsearch.wiring import check_plan
 
 PARTS = ("data", "teacher", "student forward", "losses", "backward", "optimizer")
-WARM, MOST_STEPS = 5, 50  # of the floor
 EPOCHS = 2  # of the student's own training: the first one warms up
 
 
@@ -116,7 +112,7 @@ def profile_search(config: SearchConfig, trials: int = 4) -> Profile:
     return Profile(
         trials=found,
         gap=statistics.median(gaps) if gaps else None,
-        threads={n: _floor(dearest, data, n) for n in _threads()},
+        threads={n: bare_step(dearest, data, n) for n in _threads()},
     )
 
 
@@ -124,8 +120,13 @@ def _shortened(config: SearchConfig, trials: int) -> SearchConfig:
     """The same space, a few trials of it, none of them judged."""
     outline = check_search(config).outline
     stages = max(check_plan(plan, outline, filled).pretraining for filled, plan in config.plans())
+    resources = config.fixed.resources
     tree: dict[str, Any] = {
         **config.tree,
+        "resources": {
+            "cpu": 1 if resources.cpu == "auto" else resources.cpu,
+            "gpu": int(torch.cuda.is_available()) if resources.gpu == "auto" else resources.gpu,
+        },
         "training": {**config.tree["training"], "stop_epoch": stages + EPOCHS},
         "proposer": {"name": "random", "repeats": True},
         "scheduler": {"name": "none"},
@@ -170,35 +171,8 @@ def _profiled(spec: TrialSpec, data: ImageData, folder: Path) -> TrialProfile:
         losses=" ".join(term.method for term in spec.plan.terms) or "none",
         parts={name: last.get(name, 0.0) / steps for name in PARTS},
         evaluation=last["evaluation"],
-        floor=_floor(spec, data, spec.threads),
+        floor=bare_step(spec, data, spec.threads),
     )
-
-
-def _floor(spec: TrialSpec, data: ImageData, threads: int) -> float:
-    """Seconds, median, of a step of the student alone."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    student = build_student(Architecture.from_json(spec.architecture), 0, device)
-    optimizer = build_optimizer([student], spec.plan.training)
-    batches = Batches(data, spec.plan.data.batch_size, device=device)
-    ready = [(b.inputs, b.labels) for b in islice(batches.epoch(1), MOST_STEPS)]
-    times: list[float] = []
-    for inputs, labels in islice(cycle(ready), WARM + MOST_STEPS):
-        began = _now(device)
-        loss = F.cross_entropy(student(inputs).logits, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        times.append(_now(device) - began)
-    torch.set_num_threads(before)
-    return statistics.median(times[WARM:])
-
-
-def _now(device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def _threads() -> Iterator[int]:
@@ -210,7 +184,8 @@ def _threads() -> Iterator[int]:
 
 
 def _slots(config: SearchConfig) -> int:
-    return int((os.cpu_count() or 1) // config.fixed.resources.cpu)
+    cpu = config.fixed.resources.cpu
+    return int((os.cpu_count() or 1) // (1 if cpu == "auto" else cpu))
 
 
 def _parameters(spec: TrialSpec) -> int:

@@ -22,6 +22,7 @@ from kdsearch.teachers import TeacherRecord, TeacherStore, weights_to_bytes
 from kdsearch.trial import Surroundings, Training, run_trial
 from kdsearch.tune.deaths import lacks_memory
 from kdsearch.tune.watchdog import Watchdog
+from kdsearch.tune.wear import Wear
 
 # Parcels that the callback takes out of a result before Ray keeps it.
 WEIGHTS, STATE = "weights", "state"
@@ -74,16 +75,23 @@ class StudentTrial(tune.Trainable):
         self.training: Training | None = None
         self.last_step = time.perf_counter()
         self.kept_at, self.kept_cost = 0.0, 0.0
-        self.watchdog = Watchdog()
+        self.watchdog, self.wear = Watchdog(), Wear(device)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Drop what the last trial left, and begin the next."""
+        """Drop what the last trial left, and begin the next.
+
+        Raises
+        ------
+        WornError
+            It did not let go of its memory: the next trial is for another worker.
+        """
         if self.training is not None:
             self.training.close()
         self.training = None
         if self.device == "cuda":
             torch.cuda.empty_cache()
+        self.wear.check()
         self._begin(new_config)
         return True
 

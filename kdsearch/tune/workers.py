@@ -19,10 +19,13 @@ from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig
 from kdsearch.teachers import Stock, TeacherRecord, TeacherStore
 from kdsearch.tune.adapters import fit
+from kdsearch.tune.collecting import short_collections
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught
 from kdsearch.tune.opening import write_environment
 from kdsearch.tune.progress import SearchProgress
+from kdsearch.tune.resources import on_cluster as try_on_cluster
+from kdsearch.tune.resources import settle
 from kdsearch.tune.stores import on_cluster as stores_on_cluster
 from kdsearch.tune.stores import prepare_store, travelling
 from kdsearch.tune.teachers import on_cluster, prepare_teacher
@@ -44,7 +47,9 @@ class Workers:
 
     def run(self, driver: Driver) -> bool:
         """Run the driver's trials on Ray; False where it was interrupted."""
-        peak = fit(driver, self._trainable, self._slots, self.show.watch(driver))
+        watch = self.show.watch(driver)
+        with short_collections():
+            peak = fit(driver, self._trainable, self._slots, watch, self.show.say)
         self.show.worker_rss_mib = max(self.show.worker_rss_mib, peak)
         driver.store.flush(force=True)
         return driver.finished
@@ -75,20 +80,23 @@ def hired(
         shared = ray.put(data)
         folder = store.folder.parent / "teachers"
         teachers, taught = _teachers(config, summary, data, shared, folder, taken, show)
-        stores = _stores(summary.stock, teachers, data, data_id, shared, folder, taken, show)
+        kept = _stores(summary.stock, teachers, data, data_id, shared, folder, taken, show)
+        stores, records = ray.put(kept), ray.put(teachers)
         ground = Ground(
             config=config,
             data=data,
             data_id=data_id,
             teachers=taught,
-            threads=max(1, int(taken["cpu"])),
-            gpus=taken["gpu"],
             store=summary.stock.config,
             meter=meter,
+            place=cluster.place(),
         )
+        run = try_on_cluster(shared, records, stores, taken)
+        taken = settle(ground, store, taken, run, show.say)
+        ground.threads, ground.gpus = max(1, int(taken["cpu"])), taken["gpu"]
         device = cluster.device_of(taken)
         trainable = tune.with_parameters(
-            StudentTrial, data=shared, teachers=teachers, device=device, stores=stores
+            StudentTrial, data=shared, teachers=records, device=device, stores=stores
         )
         trainable = tune.with_resources(trainable, taken)
         with meter:

@@ -181,6 +181,7 @@ def test_flushing_is_rare_unless_forced(tmp_path: Path) -> None:
     with ResultStore.open(tmp_path) as store:
         store.append(header())
         store.flush()  # the first is never late
+        store._views._wait()  # for its thread
         for event in story()[1:]:
             store.append(event)
         store.flush()

@@ -55,8 +55,8 @@ def made_config(**changes: Any) -> SearchConfig:
     return load_config(tree(**changes))
 
 
-def made_ground(config: SearchConfig) -> Ground:
-    return Ground(config, DATA, "d0", {})
+def made_ground(config: SearchConfig, place: str = "") -> Ground:
+    return Ground(config, DATA, "d0", {}, place=place)
 
 
 class Listed:
@@ -80,13 +80,17 @@ class Listed:
 
 @contextmanager
 def made_driver(
-    folder: Path, config: SearchConfig, proposer: Any = None, scheduled: bool | Scheduler = True
+    folder: Path,
+    config: SearchConfig,
+    proposer: Any = None,
+    scheduled: bool | Scheduler = True,
+    place: str = "",
 ) -> Iterator[Driver]:
     """A driver on a folder, as `run_search` makes one."""
     asha = Asha(config.fixed.objectives, config.fixed.scheduler)
     scheduler = asha if scheduled is True else scheduled or None
     with open_search(folder, config) as store:
-        yield Driver(made_ground(config), store, proposer, scheduler)
+        yield Driver(made_ground(config, place), store, proposer, scheduler)
 
 
 def made_report(epoch: int, accuracy: float, loss: float = 1.0) -> EpochReport:

@@ -88,13 +88,50 @@ def test_above_one_only_whole_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"cpu": 1, "gpu": 0.5}, 4),
         ({"cpu": 4, "gpu": 0.25}, 2),
         ({"cpu": 1, "gpu": 4}, 1),
+        ({"cpu": 0.1, "gpu": 0}, 80),
+        ({"cpu": 0.1, "gpu": 0.1}, 20),
+        ({"cpu": 1, "gpu": 0, "memory": 300.0}, 3),
     ],
 )
 def test_slots_are_what_fits_by_cpu_and_gpu(
     monkeypatch: pytest.MonkeyPatch, taken: dict[str, float], slots: int
 ) -> None:
-    monkeypatch.setattr(cluster, "ray", Fake({"CPU": 8, "GPU": 2}))
+    monkeypatch.setattr(cluster, "ray", Fake({"CPU": 8, "GPU": 2, "memory": 1000}))
     assert cluster.slots(taken) == slots
+
+
+def test_a_place_names_every_kind_of_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "ray", Fake({"CPU": 4}, {"CPU": 4}))
+    assert cluster.place() == "4 CPU"
+    both = Fake({"CPU": 4, "memory": 5}, {"CPU": 16, "GPU": 2, "accelerator_type:H200": 1})
+    monkeypatch.setattr(cluster, "ray", both)
+    assert cluster.place() == "16 CPU, 2 GPU (H200); 4 CPU"
+    monkeypatch.setattr(cluster, "ray", Fake({"CPU": 0}, {"CPU": 2}))  # a head that trains nothing
+    assert cluster.place() == "2 CPU"
+
+
+def test_the_poorest_node_is_of_those_that_can_run_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = {"CPU": 16.0, "GPU": 4.0, "memory": 9.0}
+    small = {"CPU": 8.0, "GPU": 1.0, "memory": 7.0}
+    monkeypatch.setattr(cluster, "ray", Fake(large, small))
+    assert cluster.poorest_node({"cpu": 1, "gpu": 1}) == {**large, "memory": 7}
+    monkeypatch.setattr(cluster, "ray", Fake(large, {"CPU": 2, "memory": 1}))
+    assert cluster.poorest_node({"cpu": 1, "gpu": 1}) == large
+    monkeypatch.setattr(cluster, "ray", Fake({"CPU": 2, "memory": 1}))
+    assert cluster.poorest_node({"cpu": 1, "gpu": 1})["memory"] > 2**50  # yet to come
+
+
+def test_memory_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    share(monkeypatch, Fake({"CPU": 4, "memory": 2**30}))
+    taken = {"cpu": 1, "gpu": 0, "memory": 2.0**31}
+    with pytest.raises(
+        UserError, match=r"^resources\.memory: 2048 MiB .* more than 1,024 MiB; end"
+    ):
+        cluster.refuse_more(taken)
+
+
+def test_auto_for_cpus_is_one_until_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert share(monkeypatch, Fake({"CPU": 4}), cpu="auto", gpu="auto") == {"cpu": 1, "gpu": 0}
 
 
 def test_a_search_through_a_ray_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,13 +38,22 @@ def test_a_trial_waits_for_another_worker_until_it_has_lost_too_many() -> None:
 def test_a_memory_that_was_too_small_lowers_the_number_and_never_below_one() -> None:
     flight = running(*"0123")
     assert not flight.full
-    flight.crowd(4)
+    assert flight.crowd(4) and flight.most == 3
     assert flight.full and not running(*"01").full
     flight.running.popitem(), flight.running.popitem()
     assert not flight.full
-    flight.crowd(8)  # of more than are allowed by now: it stays as low
+    assert not flight.crowd(8)  # of more than are allowed by now: it stays as low
     flight.running["4"] = event("4")
     assert flight.full
     flight.crowd(1)
     flight.running.clear()
     assert not flight.full
+    assert InFlight((), most=0).most == 1
+
+
+def test_a_trial_whose_worker_is_replaced_is_next() -> None:
+    flight = running("0")
+    flight.wait(event("1"))
+    flight.renew("0")
+    assert [flight.take(), flight.take()] == [event("0"), event("1")]
+    assert not flight.running

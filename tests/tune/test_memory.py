@@ -12,7 +12,9 @@ from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, Ray
 from kdsearch.proposers import Wait
 from kdsearch.results.store import read_trials
 from kdsearch.tune.deaths import NoMemoryError, deaths_of_workers, lacks_memory, told
-from tests.tune.made import Listed, made_config, made_driver, play, started
+from kdsearch.tune.driver import Driver
+from kdsearch.tune.launch import Launch
+from tests.tune.made import Listed, events_of, made_config, made_driver, play, started
 
 WIDTHS = list(range(1, 27))
 
@@ -41,6 +43,26 @@ def test_trials_that_waited_for_a_worker_were_not_beside_it(tmp_path: Path) -> N
             driver.end(trial_id, "complete")
         assert started(driver)  # the third
         assert isinstance(driver.next(), Wait)
+
+
+def test_a_search_that_goes_on_remembers_what_the_memory_did_not_hold(tmp_path: Path) -> None:
+    def most(driver: Driver) -> int:
+        """How many run at a time."""
+        count = 0
+        while isinstance(driver.next(), Launch):
+            count += 1
+        return count
+
+    config = made_config(budget={"trials": 12})
+    with made_driver(tmp_path, config, Listed(WIDTHS), False, "2 CPU") as driver:
+        for number in (4, 5, 3):  # a later one that was milder changes nothing
+            driver.crowd(number)
+        assert most(driver) == 2
+    with made_driver(tmp_path, config, Listed(WIDTHS), False, "2 CPU") as driver:
+        assert most(driver) == 2
+    with made_driver(tmp_path, config, Listed(WIDTHS), False, "64 CPU") as driver:
+        assert most(driver) == 12
+    assert [e["most"] for e in events_of(tmp_path, "crowd")] == [3, 2]
 
 
 def test_alone_a_trial_still_runs_and_the_search_ends(tmp_path: Path) -> None:

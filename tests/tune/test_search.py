@@ -102,6 +102,7 @@ def wild(
     shutil.copytree(searched.folder.parent / "teachers", results / "teachers")
     training = {"epochs": 2, "lr": {"choice": [0.1, 1e30]}, "clip": None}
     tree = {**TREE, "search": "wild", "training": training, "proposer": {"name": "random"}}
+    tree["resources"] = "auto"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kdsearch.tune.workers.on_cluster", lambda *_: never)
         folder = run_search(tree, results=results, quiet=True).folder
@@ -114,6 +115,14 @@ def test_the_next_search_finds_the_teacher(
     trials, folder = wild
     assert set(trials["teacher_id"]) == set(read_trials(searched.folder)["teacher_id"])
     assert len(list((folder.parent / "teachers").iterdir())) == 1
+
+
+def test_what_trials_take_was_chosen_once_before_the_first(wild: tuple[pd.DataFrame, Path]) -> None:
+    kinds = [e["event"] for e in events_of(wild[1]) if e["event"] in ("resources", "trial")]
+    assert kinds[0] == "resources" and kinds.count("resources") == 1
+    (chosen,) = events_of(wild[1], "resources")
+    assert (chosen["cpu"], chosen["gpu"], chosen["place"]) == (1, 0, "2 CPU")
+    assert chosen["memory_mib"] > 0
 
 
 def test_a_rate_far_too_high_diverges_and_the_others_go_on(

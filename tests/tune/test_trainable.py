@@ -16,6 +16,7 @@ from kdsearch.tune.adapters import DriverCallback, DriverScheduler, DriverSearch
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.trainable import STATE, Parcel, StudentTrial
 from kdsearch.tune.watchdog import Watchdog
+from kdsearch.tune.wear import Wear
 from tests.tune.made import DATA, Listed, events_of, made_config, made_driver
 from tests.tune.promoting import SECTION, Promoting
 
@@ -28,6 +29,7 @@ def worker() -> StudentTrial:
     made.data, made.teachers, made.stores, made.device = DATA, {}, {}, "cpu"
     made.training, made.last_step = None, time.perf_counter()
     made.kept_at, made.kept_cost, made.watchdog = 0.0, 0.0, Watchdog()
+    made.wear = Wear("cpu")
     return made
 
 

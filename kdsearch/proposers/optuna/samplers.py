@@ -11,14 +11,14 @@ from functools import partial
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from kdsearch.proposers.base import Observation, Proposal, Stopped
 from kdsearch.proposers.learner import Learner
 from kdsearch.proposers.memory import Memory
 from kdsearch.proposers.mutation import mutate
 from kdsearch.proposers.optuna.holes import distributions, suggest
-from kdsearch.proposers.optuna.study import frozen, new_study
+from kdsearch.proposers.optuna.study import frozen, new_study, told_trial
 from kdsearch.search_sections import ObjectiveConfig
 from kdsearch.space import Assignment, SearchSpace
 
@@ -64,6 +64,8 @@ class OptunaProposer(Learner):
         self._rested: dict[str, tuple[Any, ...]] = {}  # what the sampler sees of those that rest
         self._running: dict[str, Assignment] = {}
         self._numbers: dict[str, int] = {}  # in the study, of those that it was told of
+        # What the last study was told, by the observation, which is held: its id is no other's.
+        self._made: dict[int, tuple[Observation, FrozenTrial]] = {}
 
     @property
     def study(self) -> optuna.Study:
@@ -114,8 +116,11 @@ class OptunaProposer(Learner):
         """A study of what is known and what runs, with a stream that was never drawn from."""
         rng = random.Random(f"{self.seed}:{self._told}:{trial_id}")
         study = self._study = new_study(self.objectives, self._sampler(rng.getrandbits(32)))
-        for observation in self._memory.kept():
-            self._add(study, self._frozen(observation))
+        kept = self._memory.kept()
+        made = [self._made.get(id(o)) or (o, self._frozen(o)) for o in kept]
+        self._made = {id(observation): (observation, trial) for observation, trial in made}
+        for _, trial in made:
+            self._add(study, trial)
         self._numbers.clear()
         for running_id, assignment in list(self._running.items())[-(self.bound // 2) :]:
             self._run(study, running_id, assignment)
@@ -123,10 +128,9 @@ class OptunaProposer(Learner):
         return study
 
     def _run(self, study: optuna.Study, trial_id: str, assignment: Assignment) -> None:
-        labels = {k: v for k, v in assignment.items() if k in self._distributions}
-        known = {name: self._distributions[name] for name in labels}
-        running = create_trial(state=TrialState.RUNNING, params=labels, distributions=known)
-        study.add_trial(running)
+        study.add_trial(
+            told_trial(self._distributions, state=TrialState.RUNNING, params=assignment)
+        )
         self._numbers[trial_id] = study.get_trials(deepcopy=False)[-1].number
         self._running[trial_id] = assignment
         self._grown += 1
