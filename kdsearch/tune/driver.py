@@ -79,7 +79,7 @@ class Driver:
 
     def next(self) -> Launch | Wait | Done:
         """The next trial, recorded as started or as going on."""
-        if len(self.running) >= self._most:
+        if len(self.running) >= self._most or self.store.paused:
             return Wait()
         while self._queue:
             event = self._queue.popleft()

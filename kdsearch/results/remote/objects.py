@@ -1,0 +1,185 @@
+"""Files below an address: listed, read, put whole, removed. Every fault is one kind of error."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TypeVar
+
+from pyarrow import fs
+
+from kdsearch.errors import UserError
+from kdsearch.results.remote.address import FAULTS, Address
+from kdsearch.results.remote.patience import Patience
+from kdsearch.whole import write_file
+
+PIECE = 2**23  # bytes a call
+OBJECT_STORES = ("s3", "gcs", "abfs")  # where a file is put whole or not at all
+# What no second try mends, as S3's errors and those of other file systems spell it.
+FINAL = (
+    "ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH",
+    "INVALID_SIGNATURE", "UNRECOGNIZED_CLIENT", "EXPIRED_TOKEN", "HTTP status 401",
+    "HTTP status 403", "Permission denied", "Read-only file system",
+)  # fmt: skip
+PART = re.compile(r"\.[0-9a-f]{8}\.part$")  # how a file is called until it is whole
+Outcome = TypeVar("Outcome")
+
+
+class UnreachableError(Exception):
+    """A call that failed. `final`: trying it again would not mend it."""
+
+    def __init__(self, line: str, final: bool) -> None:
+        super().__init__(line)
+        self.final = final
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that stands there."""
+
+    size: int
+    changed: datetime | None
+
+
+class Objects:
+    """The files of an address, by their paths below it."""
+
+    def __init__(self, address: Address, patience: Patience) -> None:
+        self.address, self.patience = address, patience
+        self._fs, self._base = address.filesystem, address.path
+        self._whole = self._fs.type_name in OBJECT_STORES
+
+    def check(self) -> None:
+        """Find out that the bucket is there; where there are folders, make this one."""
+        with self._faults():
+            if not self._whole:
+                self._fs.create_dir(self._base, recursive=True)
+                return
+            bucket = self._base.partition("/")[0]
+            if self._fs.get_file_info(bucket).type == fs.FileType.NotFound:
+                raise UnreachableError("NO_SUCH_BUCKET: there is none of this name", final=True)
+
+    def files(self, below: str) -> dict[str, Found]:
+        """All files below a folder."""
+        selector = fs.FileSelector(f"{self._base}/{below}", allow_not_found=True, recursive=True)
+        with self._faults():
+            infos = self._fs.get_file_info(selector)
+        start = len(self._base) + 1
+        return {
+            info.path[start:]: Found(info.size or 0, info.mtime)
+            for info in infos
+            if info.type == fs.FileType.File
+        }
+
+    def find(self, key: str) -> Found | None:
+        """One file; None where there is none."""
+        with self._faults():
+            info = self._fs.get_file_info(f"{self._base}/{key}")
+        return Found(info.size or 0, info.mtime) if info.type == fs.FileType.File else None
+
+    def read(self, key: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        with self._faults():
+            try:
+                with self._fs.open_input_stream(f"{self._base}/{key}", compression=None) as file:
+                    return file.read()
+            except FileNotFoundError:
+                return None
+
+    def fetch(self, key: str, to: Path) -> None:
+        """Write a file to this machine's disk, whole.
+
+        Raises
+        ------
+        UserError
+            A disk that cannot be written.
+        """
+        content = self.read(key)
+        if content is None:
+            return  # its writer has removed it since it was listed
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            write_file(to, lambda part: part.write_bytes(content))
+        except OSError as error:
+            fault = (
+                f"cannot be written: {error.strerror or error}; make room, or set KDSEARCH_CACHE"
+            )
+            raise UserError(str(to), fault) from None
+
+    def put(
+        self, key: str, content: bytes | IO[bytes], told: Callable[[], None] = lambda: None
+    ) -> None:
+        """Put a file in the place of whatever stands there; `told` is called as it goes on."""
+        path = f"{self._base}/{key}"
+        target = path if self._whole else f"{path}.{uuid.uuid4().hex[:8]}.part"
+        with self._faults():
+            if not self._whole:
+                self._fs.create_dir(path.rpartition("/")[0], recursive=True)
+            with self._fs.open_output_stream(target, compression=None) as file:
+                for piece in _pieces(content):
+                    file.write(piece)
+                    told()
+            if not self._whole:
+                self._fs.move(target, path)
+        told()
+
+    def remove(self, key: str) -> None:
+        """Remove a file, if it is there."""
+        with self._faults(), suppress(FileNotFoundError):
+            self._fs.delete_file(f"{self._base}/{key}")
+
+    def now(self, key: str) -> datetime:
+        """What the clock there says, by the time of a file that is put and removed."""
+        self.put(key, b"")
+        found = self.find(key)
+        self.remove(key)
+        return found.changed if found and found.changed else datetime.now(UTC)
+
+    def patiently(self, call: Callable[[], Outcome], seconds: float) -> Outcome:
+        """What a call gives, tried again while it fails, for so many seconds.
+
+        Raises
+        ------
+        UserError
+            The last failure.
+        """
+        until, wait = time.monotonic() + seconds, self.patience.again
+        while True:
+            try:
+                return call()
+            except UnreachableError as error:
+                if error.final or time.monotonic() + wait > until:
+                    raise self.fault(error) from None
+            time.sleep(wait)
+            wait = min(2 * wait, self.patience.most)
+
+    def fault(self, error: UnreachableError) -> UserError:
+        """The failure of a call, for the user."""
+        if not error.final:
+            fault = f"cannot be reached: {error}; the same command goes on when it can"
+            return UserError(self.address.shown, fault)
+        remedy = "is the bucket's name right, and may these credentials write there?"
+        return UserError(self.address.shown, f"is refused: {error}; {remedy}")
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except FAULTS as error:
+            line = self.address.cleaned(str(error)) or type(error).__name__
+            final = isinstance(error, PermissionError) or any(mark in str(error) for mark in FINAL)
+            raise UnreachableError(line, final) from None
+
+
+def _pieces(content: bytes | IO[bytes]) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield from (content[i : i + PIECE] for i in range(0, len(content), PIECE))
+        return
+    while piece := content.read(PIECE):
+        yield piece
