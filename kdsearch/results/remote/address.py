@@ -132,7 +132,7 @@ def _quick(filesystem: fs.FileSystem, options: dict[str, str], patience: Patienc
         "allow_delayed_open": True,  # a small file is one call
     }
     known = {name: value for name, value in ours.items() if name in said}
-    retries = fs.AwsStandardS3RetryStrategy(max_attempts=2)
+    retries = fs.AwsStandardS3RetryStrategy(max_attempts=1)
     return fs.S3FileSystem(**{**said, **known, "retry_strategy": retries})
 
 

@@ -195,7 +195,7 @@ class Mirror:
         return end, files, opened
 
     def _put(self, key: str, stamp: Stamp, file: IO[bytes]) -> None:
-        file.seek(0)
+        self.sent[key] = None  # it may be there though the call fails
         self.objects.put(key, file, self._answer)
         self._go_on()
         self.sent[key] = stamp

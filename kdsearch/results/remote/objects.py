@@ -34,9 +34,13 @@ Outcome = TypeVar("Outcome")
 class UnreachableError(Exception):
     """A call that failed. `final`: trying it again would not mend it."""
 
-    def __init__(self, line: str, final: bool) -> None:
+    def __init__(self, line: str, final: bool = False) -> None:
         super().__init__(line)
         self.final = final
+
+
+class WentError(UnreachableError):
+    """A file that was listed, and is there no more: a writer has gathered it with others."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +52,46 @@ class Found:
 
 
 class Objects:
-    """The files of an address, by their paths below it."""
+    """The files of an address, by their paths below it.
 
-    def __init__(self, address: Address, patience: Patience) -> None:
-        self.address, self.patience = address, patience
+    Parameters
+    ----------
+    address : Address
+    patience : Patience
+    trying : float
+        Seconds for which a call that fails is tried again.
+    """
+
+    def __init__(self, address: Address, patience: Patience, trying: float = 0.0) -> None:
+        self.address, self.patience, self.trying = address, patience, trying
         self._fs, self._base = address.filesystem, address.path
         self._whole = self._fs.type_name in OBJECT_STORES
 
-    def check(self) -> None:
-        """Find out that the bucket is there; where there are folders, make this one."""
-        with self._faults():
-            if not self._whole:
-                self._fs.create_dir(self._base, recursive=True)
-                return
-            bucket = self._base.partition("/")[0]
-            if self._fs.get_file_info(bucket).type == fs.FileType.NotFound:
-                raise UnreachableError("NO_SUCH_BUCKET: there is none of this name", final=True)
+    @contextmanager
+    def opening(self) -> Iterator[Objects]:
+        """The same with patience; a call that fails all the same is the user's to know.
+
+        Raises
+        ------
+        UserError
+            It cannot be reached, or refuses.
+        """
+        objects = Objects(self.address, self.patience, self.patience.opening)
+        try:
+            objects._check()
+            yield objects
+        except UnreachableError as error:
+            shown = self.address.shown
+            if error.final:
+                remedy = "is the bucket's name right, and may these credentials do it?"
+                raise UserError(shown, f"is refused: {error}; {remedy}") from None
+            remedy = "the same command goes on when it can"
+            raise UserError(shown, f"cannot be reached: {error}; {remedy}") from None
 
     def files(self, below: str) -> dict[str, Found]:
         """All files below a folder."""
         selector = fs.FileSelector(f"{self._base}/{below}", allow_not_found=True, recursive=True)
-        with self._faults():
-            infos = self._fs.get_file_info(selector)
+        infos = self._call(lambda: self._fs.get_file_info(selector))
         start = len(self._base) + 1
         return {
             info.path[start:]: Found(info.size or 0, info.mtime)
@@ -79,46 +101,46 @@ class Objects:
 
     def find(self, key: str) -> Found | None:
         """One file; None where there is none."""
-        with self._faults():
-            info = self._fs.get_file_info(f"{self._base}/{key}")
+        info = self._call(lambda: self._fs.get_file_info(f"{self._base}/{key}"))
         return Found(info.size or 0, info.mtime) if info.type == fs.FileType.File else None
 
     def read(self, key: str) -> bytes | None:
         """The content of a file; None where there is none."""
-        with self._faults():
+
+        def read() -> bytes | None:
             try:
                 with self._fs.open_input_stream(f"{self._base}/{key}", compression=None) as file:
                     return file.read()
             except FileNotFoundError:
                 return None
 
+        return self._call(read)
+
     def fetch(self, key: str, to: Path) -> None:
-        """Write a file to this machine's disk, whole.
+        """Write a file to this machine's disk, whole; nothing where there is none.
 
         Raises
         ------
         UserError
             A disk that cannot be written.
         """
-        content = self.read(key)
-        if content is None:
-            return  # its writer has removed it since it was listed
+        if (content := self.read(key)) is None:
+            return
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
             write_file(to, lambda part: part.write_bytes(content))
         except OSError as error:
-            fault = (
-                f"cannot be written: {error.strerror or error}; make room, or set KDSEARCH_CACHE"
-            )
-            raise UserError(str(to), fault) from None
+            fault = f"cannot be written: {error.strerror or error}; make room, or set "
+            raise UserError(str(to), f"{fault}KDSEARCH_CACHE") from None
 
     def put(
         self, key: str, content: bytes | IO[bytes], told: Callable[[], None] = lambda: None
     ) -> None:
         """Put a file in the place of whatever stands there; `told` is called as it goes on."""
         path = f"{self._base}/{key}"
-        target = path if self._whole else f"{path}.{uuid.uuid4().hex[:8]}.part"
-        with self._faults():
+
+        def put() -> None:
+            target = path if self._whole else f"{path}.{uuid.uuid4().hex[:8]}.part"
             if not self._whole:
                 self._fs.create_dir(path.rpartition("/")[0], recursive=True)
             with self._fs.open_output_stream(target, compression=None) as file:
@@ -127,12 +149,18 @@ class Objects:
                     told()
             if not self._whole:
                 self._fs.move(target, path)
+
+        self._call(put)
         told()
 
     def remove(self, key: str) -> None:
         """Remove a file, if it is there."""
-        with self._faults(), suppress(FileNotFoundError):
-            self._fs.delete_file(f"{self._base}/{key}")
+
+        def remove() -> None:
+            with suppress(FileNotFoundError):
+                self._fs.delete_file(f"{self._base}/{key}")
+
+        self._call(remove)
 
     def now(self, key: str) -> datetime:
         """What the clock there says, by the time of a file that is put and removed."""
@@ -141,45 +169,39 @@ class Objects:
         self.remove(key)
         return found.changed if found and found.changed else datetime.now(UTC)
 
-    def patiently(self, call: Callable[[], Outcome], seconds: float) -> Outcome:
-        """What a call gives, tried again while it fails, for so many seconds.
+    def _check(self) -> None:
+        """Find out that the bucket is there; where there are folders, make this one."""
+        if not self._whole:
+            self._call(lambda: self._fs.create_dir(self._base, recursive=True))
+            return
+        bucket = self._base.partition("/")[0]
+        if self._call(lambda: self._fs.get_file_info(bucket)).type == fs.FileType.NotFound:
+            raise UnreachableError("NO_SUCH_BUCKET: there is none of this name", final=True)
 
-        Raises
-        ------
-        UserError
-            The last failure.
-        """
-        until, wait = time.monotonic() + seconds, self.patience.again
+    def _call(self, action: Callable[[], Outcome]) -> Outcome:
+        until, wait = time.monotonic() + self.trying, self.patience.again
         while True:
             try:
-                return call()
-            except UnreachableError as error:
-                if error.final or time.monotonic() + wait > until:
-                    raise self.fault(error) from None
+                return action()
+            except UserError:
+                raise
+            except FAULTS as error:
+                failure = self._failure(error)
+            if failure.final or time.monotonic() + wait > until:
+                raise failure
             time.sleep(wait)
             wait = min(2 * wait, self.patience.most)
 
-    def fault(self, error: UnreachableError) -> UserError:
-        """The failure of a call, for the user."""
-        if not error.final:
-            fault = f"cannot be reached: {error}; the same command goes on when it can"
-            return UserError(self.address.shown, fault)
-        remedy = "is the bucket's name right, and may these credentials write there?"
-        return UserError(self.address.shown, f"is refused: {error}; {remedy}")
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except FAULTS as error:
-            line = self.address.cleaned(str(error)) or type(error).__name__
-            final = isinstance(error, PermissionError) or any(mark in str(error) for mark in FINAL)
-            raise UnreachableError(line, final) from None
+    def _failure(self, error: Exception) -> UnreachableError:
+        line = self.address.cleaned(str(error)) or type(error).__name__
+        final = isinstance(error, PermissionError) or any(mark in str(error) for mark in FINAL)
+        return UnreachableError(line, final)
 
 
 def _pieces(content: bytes | IO[bytes]) -> Iterator[bytes]:
     if isinstance(content, bytes):
         yield from (content[i : i + PIECE] for i in range(0, len(content), PIECE))
         return
+    content.seek(0)
     while piece := content.read(PIECE):
         yield piece

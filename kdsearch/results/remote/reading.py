@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from kdsearch.errors import UserError
 from kdsearch.results.remote import patience as times
 from kdsearch.results.remote.address import is_address, read_address
 from kdsearch.results.remote.carrying import files_of, kind_of
-from kdsearch.results.remote.objects import Objects
+from kdsearch.results.remote.objects import Objects, WentError
 from kdsearch.results.remote.reconcile import read_remote
 from kdsearch.results.remote.sending import segments_there
 from kdsearch.results.remote.writer import claim_of
@@ -58,13 +57,11 @@ def reading(
         return
     address, search = read_address(str(results), times.USUAL, last=True)
     objects = Objects(address, times.USUAL)
-    opening = objects.patience.opening
     with tempfile.TemporaryDirectory(prefix="kdsearch-") as made:
         root = Path(made, address.folder.name.rpartition("-")[0])
         folder = root / search
 
-        def bring() -> None:
-            objects.check()
+        def bring(objects: Objects) -> None:
             claim = claim_of(objects, search)
             folder.mkdir(parents=True, exist_ok=True)
             for name in tables:
@@ -76,16 +73,17 @@ def reading(
             if log or student:
                 _bring_students(objects, root, search, student)
 
-        objects.patiently(bring, opening)
+        with objects.opening() as patient:
+            _again(lambda: bring(patient))
         before = files_of(root, search)
         try:
             yield folder
         except UserError as error:
             raise _elsewhere(error, str(folder), f"{address.shown}/{search}") from None
-        for key, stamp in files_of(root, search).items():
-            if before.get(key) != stamp and kind_of(key, search) == "view":
-                put = partial(objects.put, key, (root / key).read_bytes())
-                objects.patiently(put, opening)
+        with objects.opening() as patient:
+            for key, stamp in files_of(root, search).items():
+                if before.get(key) != stamp and kind_of(key, search) == "view":
+                    patient.put(key, (root / key).read_bytes())
 
 
 @contextmanager
@@ -124,6 +122,16 @@ def _bring_students(objects: Objects, root: Path, search: str, student: str | No
         (root / key).parent.mkdir(parents=True, exist_ok=True)
         if key.split("/")[2] == student:
             objects.fetch(key, root / key)
+
+
+def _again(bring: Callable[[], None], times: int = 20) -> None:
+    """Bring a search; anew where its writer has gathered what was about to be read."""
+    for left in reversed(range(times)):
+        try:
+            return bring()
+        except WentError:
+            if not left:
+                raise
 
 
 def _elsewhere(error: UserError, here: str, there: str) -> UserError:

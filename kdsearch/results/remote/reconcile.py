@@ -10,7 +10,7 @@ from typing import Literal
 
 from kdsearch.errors import UserError
 from kdsearch.results.log import damaged_at
-from kdsearch.results.remote.objects import Objects, UnreachableError
+from kdsearch.results.remote.objects import Objects, WentError
 from kdsearch.results.remote.segments import GapError, Part, Segment, chain
 from kdsearch.results.remote.sending import FOLDER
 from kdsearch.whole import write_bytes
@@ -88,8 +88,8 @@ def read_remote(objects: Objects, search: str, there: Mapping[str, Segment], end
     pieces: list[bytes] = []
     for part in parts:
         key = f"{search}/{FOLDER}/{part.segment.name}"
-        if (content := objects.read(key)) is None:  # a writer has just gathered it with others
-            raise UnreachableError(f"{key} went while it was read", final=False)
+        if (content := objects.read(key)) is None:
+            raise WentError(f"{key} went while it was read")
         if len(content) != part.segment.end - part.segment.start:
             wanted = part.segment.end - part.segment.start
             fault = f"is cut short: {len(content)} bytes of {wanted}; {remedy} folder"

@@ -13,9 +13,9 @@ from kdsearch.errors import UserError
 from kdsearch.results.log import EventLog
 from kdsearch.results.remote import patience as times
 from kdsearch.results.remote.address import Address, read_address
-from kdsearch.results.remote.carrying import CARDS, GONE, Stamp, files_of, kind_of
+from kdsearch.results.remote.carrying import CARDS, GONE, Stamp, before_log, files_of, kind_of
 from kdsearch.results.remote.mirror import Mirror
-from kdsearch.results.remote.objects import PART, Found, Objects
+from kdsearch.results.remote.objects import PART, Found, Objects, UnreachableError
 from kdsearch.results.remote.reconcile import (
     Note,
     compare,
@@ -49,7 +49,7 @@ class WorkingCopy:
     def __init__(self, address: Address, search: str) -> None:
         self.address, self.search = address, search
         self.folder, self.shown = address.folder / search, f"{address.shown}/{search}"
-        self.objects = Objects(address, times.USUAL)
+        self.objects = Objects(address, times.USUAL, trying=3 * times.USUAL.again)
         self._mirror: Mirror | None = None
         self._note = Note("")
 
@@ -73,9 +73,8 @@ class WorkingCopy:
         UserError
             There is none, or it cannot be reached.
         """
-        opening = self.objects.patience.opening
-        self.objects.patiently(self.objects.check, opening)
-        self.objects.patiently(lambda: claim_of(self.objects, self.search), opening)
+        with self.objects.opening() as objects:
+            claim_of(objects, self.search)
 
     @contextmanager
     def brought(self) -> Iterator[None]:
@@ -88,16 +87,14 @@ class WorkingCopy:
         UserError
             It cannot be reached, another writer lives, or what is there is not this search.
         """
-        opening = self.objects.patience.opening
-        self.objects.patiently(self.objects.check, opening)
         self._note = read_note(self.folder) or Note(uuid.uuid4().hex)
         self._write_note()
-        before, claim = self.objects.patiently(
-            lambda: claim_place(self.objects, self.search, self._note.copy), opening
-        )
+        with self.objects.opening() as objects:
+            before, claim = claim_place(objects, self.search, self._note.copy)
         writer = Writer(self.objects, self.search, claim)
         try:
-            self._mirror = self.objects.patiently(lambda: self._brought(writer, before), opening)
+            with self.objects.opening() as objects:
+                self._mirror = self._brought(objects, writer, before)
             self._write_note()
             yield
         finally:
@@ -137,38 +134,37 @@ class WorkingCopy:
             return  # a name that is none
         if (self.address.folder / place / CARDS[0]).exists():
             return
-        opening = self.objects.patience.opening
-        there = self.objects.patiently(lambda: self.objects.files(place), opening)
-        for key in sorted(there, key=lambda key: key.rpartition("/")[2] in CARDS):
-            if kind_of(key, self.search) == "teacher":
-                self._fetch(key)
+        with self.objects.opening() as objects:
+            for key in before_log(objects.files(place), self.search):
+                objects.fetch(key, self.address.folder / key)
 
     # Inside
 
-    def _brought(self, writer: Writer, before: Claim | None) -> Mirror:
-        claim = writer.claim
-        there = self.objects.files(self.search)
-        refuse_plain(self.objects, self.search, there)
-        for key in there:
-            if PART.search(key):  # of a writer that was killed
-                self.objects.remove(key)
-        segments = segments_there(self.objects, self.search)
-        remote = read_remote(self.objects, self.search, segments, before.end if before else 0)
-        log = self.folder / "log.jsonl"
+    def _brought(self, objects: Objects, writer: Writer, before: Claim | None) -> Mirror:
+        claim, results = writer.claim, self.address.folder
+        there = objects.files(self.search)
+        refuse_plain(objects, self.search, there)
+        segments = segments_there(objects, self.search)
+        remote = read_remote(objects, self.search, segments, before.end if before else 0)
+        log, end = self.folder / "log.jsonl", len(remote.content)
         local = _whole(log.read_bytes()) if log.exists() else b""
         ahead = compare(local, remote.content, self._note, self.folder, self.shown)
         if ahead == "remote":
             for name in ("states", "students"):  # of an earlier time
                 shutil.rmtree(self.folder / name, ignore_errors=True)
         for key in there:
+            if PART.search(key):  # of a writer that was killed
+                objects.remove(key)
             carried = kind_of(key, self.search) in ("state", "student")
-            if carried and not (self.address.folder / key).exists():
-                self._fetch(key)
+            if carried and not (results / key).exists():
+                objects.fetch(key, results / key)
+            if writer.due:
+                with suppress(UnreachableError):
+                    writer.beat(claim.end)
         if ahead == "remote":  # last: it says that all else is here
             write_bytes(log, remote.content)
         latest = max((segment.generation for segment in segments.values()), default=-1)
         writer.claim = replace(claim, generation=max(claim.generation, latest + 1))
-        end = len(remote.content)
         self._note = replace(self._note, sent=max(self._note.sent, end))
         sender = LogSender(
             self.objects,
@@ -179,12 +175,8 @@ class WorkingCopy:
             end,
             scattered=len(remote.parts) > FAN,
         )
-        there |= self.objects.files("teachers")
-        sent = _known(self.address.folder, self.search, there)
-        return Mirror(self.objects, self.address.folder, self.search, writer, sender, sent)
-
-    def _fetch(self, key: str) -> None:
-        self.objects.fetch(key, self.address.folder / key)
+        sent = _known(results, self.search, there | objects.files("teachers"))
+        return Mirror(self.objects, results, self.search, writer, sender, sent)
 
     def _write_note(self) -> None:
         try:

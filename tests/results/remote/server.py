@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET = "bkt"
@@ -94,10 +96,15 @@ class Server:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read()
 
-    def uri(self, path: str, user: str = "key:sec%2Fret@") -> str:
+    def uri(self, path: str, user: str = "AKIATEST:sec%2Fret@") -> str:
         """The address of a path in the bucket."""
         query = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
         return f"s3://{user}{BUCKET}/{path}?{query}"
+
+    def empty(self) -> None:
+        """Remove every file."""
+        backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        backend.buckets[BUCKET].keys.clear()
 
     def stop(self) -> None:
         self._server.shutdown()

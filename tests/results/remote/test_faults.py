@@ -1,0 +1,132 @@
+"""A server that fails for a while costs nothing; for good, it stops the search, which keeps all."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from kdsearch.errors import UserError
+from kdsearch.proposers import Wait
+from tests.results.remote.made import (
+    broken_off,
+    hurried,
+    log_there,
+    lose,
+    of,
+    opened,
+    outcome,
+    searched,
+    searched_here,
+    there,
+)
+from tests.results.remote.server import Server
+from tests.tune.made import STATE, made_report, started
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return searched_here(tmp_path_factory.mktemp("plain"))
+
+
+def until(seen, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("fault", "share"), [("error", 0.25), ("drop", 0.25), ("lost", 0.25), ("slow", 0.1)]
+)
+def test_what_fails_now_and_then_is_tried_again_and_comes_out_equal(
+    server: Server, plain: Path, cache: Path, fault: str, share: float
+) -> None:
+    hurried(opening=20.0, closing=20.0)
+    uri = server.uri(fault)
+    before = server.spoken[fault]
+    with server.failing(fault, share):
+        broken_off(uri, epochs=11)
+        lose(cache)
+        searched(uri)
+        assert outcome(of(uri)) == outcome(plain)
+    assert server.spoken[fault] - before > 8
+    assert outcome(of(uri)) == outcome(plain) and len(log_there(uri)) >= 1
+    assert not [key for key in there(uri) if "/states/" in key]
+
+
+def test_a_server_that_says_nothing_is_given_up_and_asked_again(
+    server: Server, plain: Path
+) -> None:
+    uri, hung = server.uri("hang"), []
+
+    def first(method: str, path: str) -> bool:
+        met = method == "PUT" and "/log/" in path and not hung
+        hung.extend([path] * met)
+        return met
+
+    server.meets = first
+    with server.failing("hang"):
+        searched(uri)
+    assert hung and outcome(of(uri)) == outcome(plain)
+
+
+def test_without_an_answer_nothing_new_starts_and_with_one_it_does(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = server.uri("pause")
+    hurried(pause=0.3)
+    with opened(uri) as driver:
+        launch = started(driver)
+        with server.failing("drop"):
+            until(lambda: driver.store.paused)
+            assert isinstance(driver.next(), Wait)
+            driver.report(launch.trial_id, made_report(1, 0.5), state=STATE + b"1")  # goes on
+        until(lambda: not driver.store.paused)
+        assert started(driver).trial_id == "00001"
+        until(lambda: "made/states/00000.1.state" in there(uri))
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.split(" ", 1)[1] for line in said] == [
+        "does not answer: nothing new is started until it does",
+        "answers",
+    ]
+
+
+@pytest.mark.parametrize("fault", ["drop", "error", "denied"])
+def test_without_an_answer_for_long_it_stops_and_the_same_command_sends_the_rest(
+    server: Server, plain: Path, cache: Path, fault: str
+) -> None:
+    uri = server.uri(f"stop/{fault}")
+    hurried(pause=0.1, stop=0.4, request=0.5)
+    with pytest.raises(UserError) as stopped, opened(uri) as driver:
+        launch = started(driver)
+        driver.report(launch.trial_id, made_report(1, 0.1), state=STATE + b"1")
+        with server.failing(fault):
+            driver.end(launch.trial_id, "complete", weights=b"w")
+            until(lambda: driver.store.paused)
+            until(lambda: driver.next() is None)  # it never starts one: it stops
+    line = str(stopped.value)
+    assert "cannot be reached since" in line and str(cache) in line and "\n" not in line
+    assert "the same command goes on and sends what is missing" in line
+    server.fault = None
+    hurried(pause=60.0, stop=120.0)
+    searched(uri)
+    rows = outcome(of(uri))
+    assert rows[0] == ("00000", "complete", 1) and len(rows) == 8
+
+
+def test_an_end_that_cannot_be_sent_is_told_and_sent_by_the_next_run(
+    server: Server, plain: Path
+) -> None:
+    uri = server.uri("end")
+    hurried(closing=0.5)
+    with pytest.raises(UserError, match="does not take the end of the search"):  # noqa: SIM117
+        with opened(uri) as driver:
+            from tests.tune.made import mixed, play
+
+            play(driver, slots=1, train=mixed)
+            server.fault = "error"
+    server.fault = None
+    searched(uri)
+    assert outcome(of(uri)) == outcome(plain)
