@@ -30,7 +30,6 @@ from kdsearch.results.remote.writer import (
     Writer,
     claim_of,
     claim_place,
-    refuse_plain,
 )
 from kdsearch.whole import write_bytes
 
@@ -143,7 +142,6 @@ class WorkingCopy:
     def _brought(self, objects: Objects, writer: Writer, before: Claim | None) -> Mirror:
         claim, results = writer.claim, self.address.folder
         there = objects.files(self.search)
-        refuse_plain(objects, self.search, there)
         segments = segments_there(objects, self.search)
         remote = read_remote(objects, self.search, segments, before.end if before else 0)
         log, end = self.folder / "log.jsonl", len(remote.content)

@@ -7,7 +7,6 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Container
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -119,7 +118,9 @@ def claim_place(objects: Objects, search: str, copy: str) -> tuple[Claim | None,
     UnreachableError
     """
     there = read_claim(objects, search)
-    if there is not None and there.open and there.copy != copy:
+    if there is None:
+        refuse_plain(objects, search)
+    elif there.open and there.copy != copy:
         _refuse_living(objects, search, there)
     claim = Claim(
         nonce=uuid.uuid4().hex[:8],
@@ -160,14 +161,14 @@ def read_claim(objects: Objects, search: str) -> Claim | None:
     raise UserError(place, "damaged: not a writer's; if no run goes on there, remove this file")
 
 
-def refuse_plain(objects: Objects, search: str, there: Container[str]) -> None:
+def refuse_plain(objects: Objects, search: str) -> None:
     """Refuse a folder that a search was run in without an address: it has a log in one piece.
 
     Raises
     ------
     UserError
     """
-    if f"{search}/log.jsonl" in there:
+    if objects.find(f"{search}/log.jsonl") is not None:
         shown = f"{objects.address.shown}/{search}"
         fault = "is a results folder that was no address when it was made; give its path as "
         raise UserError(shown, f"{fault}--results, or another address")
@@ -184,7 +185,7 @@ def claim_of(objects: Objects, search: str) -> Claim:
     """
     if (claim := read_claim(objects, search)) is not None:
         return claim
-    refuse_plain(objects, search, objects.files(search))
+    refuse_plain(objects, search)
     fault = "holds no search; give the address that `kdsearch run` had, and the search's name after"
     raise UserError(f"{objects.address.shown}/{search}", f"{fault} it")
 

@@ -101,6 +101,10 @@ class Server:
         query = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
         return f"s3://{user}{BUCKET}/{path}?{query}"
 
+    def keep(self, key: str, content: bytes) -> None:
+        """A file of any name, as no client would put it."""
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, content)
+
     def empty(self) -> None:
         """Remove every file."""
         backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
