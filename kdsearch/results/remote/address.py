@@ -149,7 +149,8 @@ def _secrets(uri: str) -> tuple[str, ...]:
     user = rest.rpartition("@")[0]
     values = [value for name, value in parse_qsl(query) if name not in PLAIN]
     hosts = [value.partition(":")[0] for value in values]
-    found = {uri, query, user, *user.split(":"), *values, *hosts}
+    whole = [uri, query] if values or user else []
+    found = {*whole, user, *user.split(":"), *values, *hosts}
     found |= {unquote(one) for one in found}
     return tuple(sorted((one for one in found if len(one) > 2), key=len, reverse=True))
 

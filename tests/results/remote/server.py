@@ -18,6 +18,7 @@ from moto.s3.models import s3_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET = "bkt"
+MIXED = ("error", "drop", "lost", "slow")
 DENIED = (
     b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 )
@@ -34,7 +35,7 @@ class Server:
     ----------
     fault : str or None
         ``error`` (HTTP 500), ``drop`` (the connection is closed without a word), ``lost`` (done,
-        but the answer is), ``hang``, ``slow`` (answered late, bit by bit), ``denied`` (HTTP 403).
+        but the answer is), ``hang``, ``slow`` (late), ``denied`` (HTTP 403), ``mixed`` (of `MIXED`).
     share : float
         Of the calls that meet it, drawn by `seed`.
     spoken : Counter
@@ -60,6 +61,8 @@ class Server:
         with self._lock:
             met = self.meets(method, path) and self._draw.random() < self.share
             fault = self.fault if met else None
+            if fault == "mixed":
+                fault = self._draw.choice(MIXED)
             self.spoken[fault or "well"] += 1
         if fault in ("error", "denied"):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

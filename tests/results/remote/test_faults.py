@@ -9,6 +9,9 @@ import pytest
 
 from kdsearch.errors import UserError
 from kdsearch.proposers import Wait
+from kdsearch.results.remote import patience
+from kdsearch.results.remote.address import read_address
+from kdsearch.results.remote.objects import Objects
 from tests.results.remote.made import (
     broken_off,
     hurried,
@@ -21,8 +24,8 @@ from tests.results.remote.made import (
     searched_here,
     there,
 )
-from tests.results.remote.server import Server
-from tests.tune.made import STATE, made_report, started
+from tests.results.remote.server import MIXED, Server
+from tests.tune.made import STATE, made_report, mixed, play, started
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +40,42 @@ def until(seen, seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-    ("fault", "share"), [("error", 0.25), ("drop", 0.25), ("lost", 0.25), ("slow", 0.1)]
-)
 def test_what_fails_now_and_then_is_tried_again_and_comes_out_equal(
-    server: Server, plain: Path, cache: Path, fault: str, share: float
+    server: Server, plain: Path, cache: Path
 ) -> None:
     hurried(opening=20.0, closing=20.0)
-    uri = server.uri(fault)
-    before = server.spoken[fault]
-    with server.failing(fault, share):
+    uri, before = server.uri("mixed"), server.spoken.copy()
+    with server.failing("mixed", 0.2):
         broken_off(uri, epochs=11)
         lose(cache)
         searched(uri)
         assert outcome(of(uri)) == outcome(plain)
-    assert server.spoken[fault] - before > 8
-    assert outcome(of(uri)) == outcome(plain) and len(log_there(uri)) >= 1
+    met = server.spoken - before
+    assert all(met[fault] > 1 for fault in MIXED)
+    assert outcome(of(uri)) == outcome(plain) and len(log_there(uri)) == 1
     assert not [key for key in there(uri) if "/states/" in key]
+
+
+@pytest.mark.parametrize("fault", MIXED)
+def test_every_call_is_tried_again(server: Server, fault: str) -> None:
+    address, _ = read_address(server.uri("calls"), patience.USUAL)
+    objects = Objects(address, patience.USUAL, trying=5.0)
+    key, seen = "made/states/1.1.state", set[str]()
+
+    def first(method: str, path: str) -> bool:
+        """The first call of each kind and place."""
+        new = f"{method} {path}" not in seen
+        seen.add(f"{method} {path}")
+        return new
+
+    server.meets = first
+    with server.failing(fault):
+        objects.put(key, b"state")
+        assert objects.read(key) == b"state" and list(objects.files("made")) == [key]
+        objects.remove(key)
+        objects.remove(key)
+        assert objects.read(key) is None and objects.find(key) is None
+    assert {"PUT", "GET", "HEAD", "DELETE"} <= {kind.split()[0] for kind in seen}
 
 
 def test_a_server_that_says_nothing_is_given_up_and_asked_again(
@@ -123,8 +145,6 @@ def test_an_end_that_cannot_be_sent_is_told_and_sent_by_the_next_run(
     hurried(closing=0.5)
     with pytest.raises(UserError, match="does not take the end of the search"):  # noqa: SIM117
         with opened(uri) as driver:
-            from tests.tune.made import mixed, play
-
             play(driver, slots=1, train=mixed)
             server.fault = "error"
     server.fault = None

@@ -23,11 +23,14 @@ from tests.results.remote.made import (
 from tests.tune.made import events_of
 
 
-@pytest.fixture(params=["s3", "file"])
+@pytest.fixture
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "file":
-        return f"file://{tmp_path}/far/away"
-    return request.getfixturevalue("server").uri("far/away")
+    if getattr(request, "param", None) == "s3":
+        return request.getfixturevalue("server").uri("far/away")
+    return f"file://{tmp_path}/far/away"
+
+
+both = pytest.mark.parametrize("uri", ["s3", "file"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,7 @@ def files(folder: Path, pattern: str) -> set[str]:
     return {f"made/{path.relative_to(folder).as_posix()}" for path in folder.glob(pattern)}
 
 
+@both
 def test_what_is_there_in_the_end_is_what_a_plain_folder_holds(uri: str, plain: Path) -> None:
     copy = searched(uri)
     assert outcome(of(uri)) == outcome(plain) and kinds(copy) == kinds(plain)
@@ -50,6 +54,7 @@ def test_what_is_there_in_the_end_is_what_a_plain_folder_holds(uri: str, plain: 
     assert files(plain, "*.yaml") | files(plain, "*.parquet") <= set(found)
 
 
+@both
 @pytest.mark.parametrize("disk", ["kept", "lost"])
 def test_a_search_that_was_broken_off_goes_on(
     uri: str, plain: Path, cache: Path, disk: str
