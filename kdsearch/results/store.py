@@ -67,7 +67,8 @@ class ResultStore:
             Another process writes here, a folder that cannot be written, or a damaged log; an
             address that cannot be reached, or that another process writes to.
         """
-        with _locked(folder), copy.brought() if copy else nullcontext():
+        remedy = "set KDSEARCH_CACHE to another folder" if copy else "choose another --results"
+        with _locked(folder, remedy), copy.brought() if copy else nullcontext():
             path = folder / "log.jsonl"
             history = fold(read_events(path) if path.exists() else [])
             for part in folder.glob(".*.parquet.*.part"):
@@ -200,7 +201,7 @@ def _mirrored(copy: WorkingCopy | None, log: EventLog) -> AbstractContextManager
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, remedy: str) -> Iterator[None]:
     lock = FileLock(folder / ".lock")  # the system frees it when its holder dies
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +210,7 @@ def _locked(folder: Path) -> Iterator[None]:
         fault = "another process runs this search; wait for it, or rename this one"
         raise UserError(str(folder), fault) from None
     except OSError as error:
-        fault = f"cannot be written: {error.strerror or error}; choose another --results"
+        fault = f"cannot be written: {error.strerror or error}; {remedy}"
         raise UserError(str(folder), fault) from None
     try:
         yield

@@ -77,7 +77,7 @@ def read_address(uri: str, patience: Patience, last: bool = False) -> tuple[Addr
     UserError
         No address that pyarrow reads, or none of a search.
     """
-    before, secrets = _before(uri), _secrets(uri)
+    before, secrets = without_secrets(uri), _secrets(uri)
     try:
         split = urlsplit(uri)
         options = dict(parse_qsl(split.query))
@@ -136,7 +136,7 @@ def _quick(filesystem: fs.FileSystem, options: dict[str, str], patience: Patienc
     return fs.S3FileSystem(**{**said, **known, "retry_strategy": retries})
 
 
-def _before(uri: str) -> str:
+def without_secrets(uri: str) -> str:
     """An address that may not be one, to be shown."""
     scheme, _, rest = uri.partition("://")
     rest = re.split(r"[?#]", rest)[0].rpartition("@")[2]

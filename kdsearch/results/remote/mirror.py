@@ -18,6 +18,8 @@ from kdsearch.results.remote.objects import Objects, UnreachableError
 from kdsearch.results.remote.sending import LogSender
 from kdsearch.results.remote.writer import Writer
 
+VIEWS_SHARE = 0.1  # of the time, at most, that tables are put
+
 
 class Mirror:
     """What is at the address is at any moment a search that can go on.
@@ -54,7 +56,7 @@ class Mirror:
         self._log_end: Callable[[], int] = lambda: sender.end
         self._wake, self._closing = threading.Event(), threading.Event()
         self._answered, self._since = time.monotonic(), datetime.now().astimezone()
-        self._last, self._told = "", False
+        self._last, self._told, self._next_views = "", False, 0.0
         self._thread = threading.Thread(target=self._run, name="kdsearch-mirror", daemon=True)
 
     @property
@@ -164,20 +166,27 @@ class Mirror:
 
     def _round(self, last: bool) -> None:
         self._wake.clear()
+        views = last or time.monotonic() >= self._next_views
         with ExitStack() as stack:
-            end, files, opened = self._taken(stack)
+            end, files, opened = self._taken(stack, views)
             self.writer.check()
             self._answer()
             for key in before_log(opened, self.search):
                 self._put(key, files[key], opened[key])
             self.sender.send(end, self._answer)
             self._go_on()
+            began = time.monotonic()
             for key in after_log(opened, self.search):
                 self._put(key, files[key], opened[key])
+            if views:
+                took, least = time.monotonic() - began, self.objects.patience.views
+                self._next_views = began + max(least, took / VIEWS_SHARE)
         self._drop(files, last)
         self._sign(last)
 
-    def _taken(self, stack: ExitStack) -> tuple[int, dict[str, Stamp], dict[str, IO[bytes]]]:
+    def _taken(
+        self, stack: ExitStack, views: bool
+    ) -> tuple[int, dict[str, Stamp], dict[str, IO[bytes]]]:
         """How far the log is, and what stands beside it at that very moment; what is new, opened.
 
         An opened file stays what it is, whatever the search removes or replaces meanwhile.
@@ -186,7 +195,8 @@ class Mirror:
         with self._still:
             end, files = self._log_end(), files_of(self.results, self.search)
             for key, stamp in list(files.items()):
-                if self.sent.get(key) == stamp:
+                waits = not views and kind_of(key, self.search) == "view"
+                if waits or self.sent.get(key) == stamp:
                     continue
                 try:
                     opened[key] = stack.enter_context((self.results / key).open("rb"))

@@ -17,7 +17,7 @@ from pyarrow import fs
 from kdsearch.errors import UserError
 from kdsearch.results.remote.address import FAULTS, Address
 from kdsearch.results.remote.patience import Patience
-from kdsearch.whole import write_file
+from kdsearch.whole import write_bytes
 
 PIECE = 2**23  # bytes a call
 OBJECT_STORES = ("s3", "gcs", "abfs")  # where a file is put whole or not at all
@@ -65,7 +65,10 @@ class Objects:
     def __init__(self, address: Address, patience: Patience, trying: float = 0.0) -> None:
         self.address, self.patience, self.trying = address, patience, trying
         self._fs, self._base = address.filesystem, address.path
-        self._whole = self._fs.type_name in OBJECT_STORES
+        store = self._fs
+        while isinstance(store, fs.SubTreeFileSystem):
+            store = store.base_fs
+        self._whole = store.type_name in OBJECT_STORES
 
     @contextmanager
     def opening(self) -> Iterator[Objects]:
@@ -126,12 +129,8 @@ class Objects:
         """
         if (content := self.read(key)) is None:
             return
-        try:
-            to.parent.mkdir(parents=True, exist_ok=True)
-            write_file(to, lambda part: part.write_bytes(content))
-        except OSError as error:
-            fault = f"cannot be written: {error.strerror or error}; make room, or set "
-            raise UserError(str(to), f"{fault}KDSEARCH_CACHE") from None
+        with on_disk(to):
+            write_bytes(to, content)
 
     def put(
         self, key: str, content: bytes | IO[bytes], told: Callable[[], None] = lambda: None
@@ -196,6 +195,22 @@ class Objects:
         line = self.address.cleaned(str(error)) or type(error).__name__
         final = isinstance(error, PermissionError) or any(mark in str(error) for mark in FINAL)
         return UnreachableError(line, final)
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[None]:
+    """Around what is written on this machine.
+
+    Raises
+    ------
+    UserError
+        A disk that cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        fault = f"cannot be written: {error.strerror or error}; make room, or set KDSEARCH_CACHE "
+        raise UserError(str(path), f"{fault}and TMPDIR to folders with room") from None
 
 
 def _pieces(content: bytes | IO[bytes]) -> Iterator[bytes]:

@@ -13,6 +13,8 @@ class Patience:
     ----------
     batch : float
         Between two uploads, at least.
+    views : float
+        Between two uploads of the tables, at least: they are large, and made of the log.
     again, most : float
         Before a failed upload is tried again: at first, and at most; it doubles in between.
     opening, closing : float
@@ -30,6 +32,7 @@ class Patience:
     """
 
     batch: float = 1.0
+    views: float = 10.0
     again: float = 0.5
     most: float = 15.0
     opening: float = 30.0

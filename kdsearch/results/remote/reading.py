@@ -13,7 +13,7 @@ from kdsearch.errors import UserError
 from kdsearch.results.remote import patience as times
 from kdsearch.results.remote.address import is_address, read_address
 from kdsearch.results.remote.carrying import files_of, kind_of
-from kdsearch.results.remote.objects import Objects, WentError
+from kdsearch.results.remote.objects import Objects, WentError, on_disk
 from kdsearch.results.remote.reconcile import read_remote
 from kdsearch.results.remote.sending import segments_there
 from kdsearch.results.remote.writer import claim_of
@@ -57,19 +57,21 @@ def reading(
         return
     address, search = read_address(str(results), times.USUAL, last=True)
     objects = Objects(address, times.USUAL)
-    with tempfile.TemporaryDirectory(prefix="kdsearch-") as made:
+    with _passing() as made:
         root = Path(made, address.folder.name.rpartition("-")[0])
         folder = root / search
 
         def bring(objects: Objects) -> None:
             claim = claim_of(objects, search)
-            folder.mkdir(parents=True, exist_ok=True)
+            with on_disk(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             for name in tables:
                 objects.fetch(f"{search}/{name}", folder / name)
             if log:
                 segments = segments_there(objects, search)
                 remote = read_remote(objects, search, segments, claim.end)
-                write_bytes(folder / "log.jsonl", remote.content)
+                with on_disk(folder):
+                    write_bytes(folder / "log.jsonl", remote.content)
             if log or student:
                 _bring_students(objects, root, search, student)
 
@@ -119,9 +121,19 @@ def _bring_students(objects: Objects, root: Path, search: str, student: str | No
     for key in objects.files(f"{search}/students"):
         if kind_of(key, search) != "student":
             continue
-        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        with on_disk(root / key):
+            (root / key).parent.mkdir(parents=True, exist_ok=True)
         if key.split("/")[2] == student:
             objects.fetch(key, root / key)
+
+
+@contextmanager
+def _passing() -> Iterator[str]:
+    """A folder that goes when the block ends."""
+    with on_disk(Path(tempfile.gettempdir())):
+        made = tempfile.TemporaryDirectory(prefix="kdsearch-", ignore_cleanup_errors=True)
+    with made as name:
+        yield name
 
 
 def _again(bring: Callable[[], None], times: int = 20) -> None:

@@ -15,7 +15,7 @@ from kdsearch.results.remote import patience as times
 from kdsearch.results.remote.address import Address, read_address
 from kdsearch.results.remote.carrying import CARDS, GONE, Stamp, before_log, files_of, kind_of
 from kdsearch.results.remote.mirror import Mirror
-from kdsearch.results.remote.objects import PART, Found, Objects, UnreachableError
+from kdsearch.results.remote.objects import PART, Found, Objects, UnreachableError, on_disk
 from kdsearch.results.remote.reconcile import (
     Note,
     compare,
@@ -160,7 +160,8 @@ class WorkingCopy:
                 with suppress(UnreachableError):
                     writer.beat(claim.end)
         if ahead == "remote":  # last: it says that all else is here
-            write_bytes(log, remote.content)
+            with on_disk(log):
+                write_bytes(log, remote.content)
         latest = max((segment.generation for segment in segments.values()), default=-1)
         writer.claim = replace(claim, generation=max(claim.generation, latest + 1))
         self._note = replace(self._note, sent=max(self._note.sent, end))
@@ -177,13 +178,8 @@ class WorkingCopy:
         return Mirror(self.objects, results, self.search, writer, sender, sent)
 
     def _write_note(self) -> None:
-        try:
+        with on_disk(self.folder):
             write_note(self.folder, self._note)
-        except OSError as error:
-            fault = (
-                f"cannot be written: {error.strerror or error}; make room, or set KDSEARCH_CACHE"
-            )
-            raise UserError(str(self.folder), fault) from None
 
 
 def _known(results: Path, search: str, there: dict[str, Found]) -> dict[str, Stamp | None]:

@@ -28,7 +28,8 @@ class Claim:
     generation : int
         Of its segments.
     copy : str
-        Which working copy it writes from: a process that holds that copy's lock is its heir.
+        Which working copy it writes from: a process of its host that holds that copy's lock is its
+        heir.
     host : str
     pid : int
     end : int
@@ -120,7 +121,7 @@ def claim_place(objects: Objects, search: str, copy: str) -> tuple[Claim | None,
     there = read_claim(objects, search)
     if there is None:
         refuse_plain(objects, search)
-    elif there.open and there.copy != copy:
+    elif there.open and (there.copy, there.host) != (copy, socket.gethostname()):
         _refuse_living(objects, search, there)
     claim = Claim(
         nonce=uuid.uuid4().hex[:8],

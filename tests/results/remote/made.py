@@ -37,7 +37,7 @@ from tests.tune.promoting import SECTION
 WIDTHS = list(range(1, 27))
 # Times of a test, in seconds; what is to run out in one is made shorter there.
 QUICK = Patience(
-    batch=0.01, again=0.02, most=0.1, opening=2.0, closing=5.0, pause=60.0, stop=120.0,
+    batch=0.01, views=0.0, again=0.02, most=0.1, opening=2.0, closing=5.0, pause=60.0, stop=120.0,
     beat=0.1, stale=1.0, settle=0.0, connect=1.0, request=1.0,
 )  # fmt: skip
 

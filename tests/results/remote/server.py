@@ -35,7 +35,7 @@ class Server:
     ----------
     fault : str or None
         ``error`` (HTTP 500), ``drop`` (the connection is closed without a word), ``lost`` (done,
-        but the answer is), ``hang``, ``slow`` (late), ``denied`` (HTTP 403), ``mixed`` (of `MIXED`).
+        but the answer is), ``hang``, ``slow`` (late), ``denied`` (HTTP 403), ``mixed``.
     share : float
         Of the calls that meet it, drawn by `seed`.
     spoken : Counter
@@ -103,6 +103,10 @@ class Server:
         """The address of a path in the bucket."""
         query = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
         return f"s3://{user}{BUCKET}/{path}?{query}"
+
+    def names(self) -> list[str]:
+        """The names of all files."""
+        return list(s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET].keys)
 
     def keep(self, key: str, content: bytes) -> None:
         """A file of any name, as no client would put it."""
