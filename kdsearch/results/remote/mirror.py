@@ -7,57 +7,34 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
-from typing import IO
 
 from kdsearch.errors import UserError
-from kdsearch.results.remote.carrying import GONE, Stamp, after_log, before_log, files_of, kind_of
-from kdsearch.results.remote.objects import Objects, UnreachableError
-from kdsearch.results.remote.sending import LogSender
-from kdsearch.results.remote.writer import Writer
-
-VIEWS_SHARE = 0.1  # of the time, at most, that tables are put
+from kdsearch.results.remote.objects import UnreachableError
+from kdsearch.results.remote.rounds import Rounds
 
 
 class Mirror:
-    """What is at the address is at any moment a search that can go on.
+    """Keeps what is at an address so that at any moment it is a search that can go on.
 
-    A round takes the log as far as it is and the files that are there with it. Weights and states
-    are put first, then the log that speaks of them, then its views; last, what that log needs no
-    more is removed. A round that fails is tried again; what it has put is not put twice.
+    Where the address does not answer the search goes on for a while, then starts nothing new, then
+    stops; nothing is lost, for all of it is on this machine.
 
     Parameters
     ----------
-    objects : Objects
-    results : Path
-        The working copy of the address.
-    search : str
-    writer : Writer
-    sender : LogSender
-    sent : dict of str to Stamp or None
-        The files there; None: of another time, or one that is no more.
+    rounds : Rounds
+        What is put, and in which order.
     """
 
-    def __init__(
-        self,
-        objects: Objects,
-        results: Path,
-        search: str,
-        writer: Writer,
-        sender: LogSender,
-        sent: dict[str, Stamp | None],
-    ) -> None:
-        self.objects, self.results, self.search = objects, results, search
-        self.writer, self.sender, self.sent = writer, sender, sent
+    def __init__(self, rounds: Rounds) -> None:
+        self.rounds, self.objects = rounds, rounds.objects
         self.fault: BaseException | None = None  # what ends the search
-        self._still = threading.Lock()  # held, the log does not grow
-        self._log_end: Callable[[], int] = lambda: sender.end
         self._wake, self._closing = threading.Event(), threading.Event()
         self._answered, self._since = time.monotonic(), datetime.now().astimezone()
-        self._last, self._told, self._next_views = "", False, 0.0
+        self._last, self._told = "", False
         self._thread = threading.Thread(target=self._run, name="kdsearch-mirror", daemon=True)
+        rounds.told, rounds.go_on = self._answer, self._go_on
 
     @property
     def started(self) -> bool:
@@ -66,7 +43,7 @@ class Mirror:
 
     def start(self, log_end: Callable[[], int]) -> None:
         """Begin; `log_end` gives how far the log is on the disk."""
-        self._log_end = log_end
+        self.rounds.log_end = log_end
         self._thread.start()
         self._wake.set()
 
@@ -80,7 +57,7 @@ class Mirror:
             The address has not answered for too long, or is another's now.
         """
         self.check()
-        with self._still:
+        with self.rounds.still:
             yield
         self._wake.set()
 
@@ -146,12 +123,13 @@ class Mirror:
         while self.fault is None:
             last = self._closing.is_set()
             try:
-                self._round(last)
+                self._wake.clear()
+                self.rounds.go(last)
                 if last:
                     return
                 wait = self.objects.patience.again
                 self._rest()
-            except UnreachableError as error:
+            except (UnreachableError, OSError) as error:  # there, or on this machine
                 self._last = str(error)
                 time.sleep(wait * (0.75 + random.random() / 2))  # not all of a network at once
                 wait = min(2 * wait, self.objects.patience.most)
@@ -161,84 +139,18 @@ class Mirror:
     def _rest(self) -> None:
         """Until there is something to put, or a sign of life is due."""
         patience = self.objects.patience
-        self._closing.wait(patience.batch)
-        self._wake.wait(max(0.0, patience.beat - patience.batch))
-
-    def _round(self, last: bool) -> None:
-        self._wake.clear()
-        views = last or time.monotonic() >= self._next_views
-        with ExitStack() as stack:
-            end, files, opened = self._taken(stack, views)
-            self.writer.check()
-            self._answer()
-            for key in before_log(opened, self.search):
-                self._put(key, files[key], opened[key])
-            self.sender.send(end, self._answer)
-            self._go_on()
-            began = time.monotonic()
-            for key in after_log(opened, self.search):
-                self._put(key, files[key], opened[key])
-            if views:
-                took, least = time.monotonic() - began, self.objects.patience.views
-                self._next_views = began + max(least, took / VIEWS_SHARE)
-        self._drop(files, last)
-        self._sign(last)
-
-    def _taken(
-        self, stack: ExitStack, views: bool
-    ) -> tuple[int, dict[str, Stamp], dict[str, IO[bytes]]]:
-        """How far the log is, and what stands beside it at that very moment; what is new, opened.
-
-        An opened file stays what it is, whatever the search removes or replaces meanwhile.
-        """
-        opened: dict[str, IO[bytes]] = {}
-        with self._still:
-            end, files = self._log_end(), files_of(self.results, self.search)
-            for key, stamp in list(files.items()):
-                waits = not views and kind_of(key, self.search) == "view"
-                if waits or self.sent.get(key) == stamp:
-                    continue
-                try:
-                    opened[key] = stack.enter_context((self.results / key).open("rb"))
-                except OSError:  # it has just gone: the log needs it no more
-                    del files[key]
-        return end, files, opened
-
-    def _put(self, key: str, stamp: Stamp, file: IO[bytes]) -> None:
-        self.sent[key] = None  # it may be there though the call fails
-        self.objects.put(key, file, self._answer)
-        self._go_on()
-        self.sent[key] = stamp
-
-    def _drop(self, files: dict[str, Stamp], last: bool) -> None:
-        """Remove what stood beside an earlier state of the log, and no longer does."""
-        for key in [key for key in self.sent if key not in files]:
-            if key.rpartition("/")[2] in GONE and not last:
-                continue  # it comes back when the search closes, or not
-            if kind_of(key, self.search) != "teacher":
-                self.objects.remove(key)
-                self._answer()
-            del self.sent[key]
-
-    def _sign(self, last: bool) -> None:
-        if last:
-            self.sender.gather()
-            self.writer.beat(self.sender.end, still=False)
-        elif self.writer.due:
-            self.writer.alone(self.sender.segments())
-            self.writer.beat(self.sender.end)
-        self._answer()
+        if not self._closing.wait(patience.batch):
+            self._wake.wait(max(0.0, patience.beat - patience.batch))
 
     # Inside
 
     def _answer(self) -> None:
         """The address has answered. A long upload gives a sign of life in its midst."""
         self._answered, self._since = time.monotonic(), datetime.now().astimezone()
-        if self.writer.due and not self._closing.is_set():
+        if self.rounds.writer.due:
             try:
-                self.writer.beat(self.sender.end)
-            except UnreachableError:
-                pass
+                with suppress(UnreachableError):
+                    self.rounds.writer.beat(self.rounds.sender.end)
             except UserError as error:  # told once the upload is whole
                 self.fault = error
 
@@ -250,8 +162,8 @@ class Mirror:
         return time.monotonic() - self._answered
 
     def _lost(self, what: str) -> UserError:
-        shown = f"{self.objects.address.shown}/{self.search}"
+        shown = f"{self.objects.address.shown}/{self.rounds.search}"
         why = f" ({self._last})" if self._last else ""
-        kept = f"every row is kept in {self.results / self.search}"
+        kept = f"every row is kept in {self.rounds.results / self.rounds.search}"
         fault = f"{what} {self._since:%Y-%m-%d %H:%M:%S %Z}{why}; {kept}, and the same command "
         return UserError(shown, f"{fault}goes on and sends what is missing")

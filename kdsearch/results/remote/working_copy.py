@@ -23,6 +23,7 @@ from kdsearch.results.remote.reconcile import (
     read_remote,
     write_note,
 )
+from kdsearch.results.remote.rounds import Rounds
 from kdsearch.results.remote.segments import FAN
 from kdsearch.results.remote.sending import LogSender, segments_there
 from kdsearch.results.remote.writer import (
@@ -122,7 +123,7 @@ class WorkingCopy:
         else:
             mirror.close(finished=True)
         finally:
-            self._note = replace(self._note, sent=max(self._note.sent, mirror.sender.end))
+            self._note = replace(self._note, sent=max(self._note.sent, mirror.rounds.sender.end))
             with suppress(UserError):
                 self._write_note()
 
@@ -175,7 +176,7 @@ class WorkingCopy:
             scattered=len(remote.parts) > FAN,
         )
         sent = _known(results, self.search, there | objects.files("teachers"))
-        return Mirror(self.objects, results, self.search, writer, sender, sent)
+        return Mirror(Rounds(self.objects, results, self.search, writer, sender, sent))
 
     def _write_note(self) -> None:
         with on_disk(self.folder):
