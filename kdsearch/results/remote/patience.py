@@ -43,7 +43,7 @@ class Patience:
     stale: float = 60.0
     settle: float = 0.5
     connect: float = 5.0
-    request: float = 20.0
+    request: float = 10.0
 
 
 USUAL = Patience()

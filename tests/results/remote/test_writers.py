@@ -85,6 +85,8 @@ def test_a_writer_that_was_replaced_stops_and_uploads_nothing_more(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurried(beat=60.0)
+    left: dict[str, int] = {}
+    rows: list[tuple[str, str, int]] = []
     with pytest.raises(UserError) as stopped, opened(uri) as driver:
         launch = started(driver)
         time.sleep(0.2)
