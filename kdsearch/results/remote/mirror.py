@@ -119,7 +119,7 @@ class Mirror:
     # In the thread
 
     def _run(self) -> None:
-        wait = self.objects.patience.again
+        wait, failed = self.objects.patience.again, time.monotonic()
         while self.fault is None:
             last = self._closing.is_set()
             try:
@@ -127,10 +127,12 @@ class Mirror:
                 self.rounds.go(last)
                 if last:
                     return
-                wait = self.objects.patience.again
                 self._rest()
             except (UnreachableError, OSError) as error:  # there, or on this machine
                 self._last = str(error)
+                if self._answered > failed:  # now and then it does
+                    wait = self.objects.patience.again
+                failed = time.monotonic()
                 time.sleep(wait * (0.75 + random.random() / 2))  # not all of a network at once
                 wait = min(2 * wait, self.objects.patience.most)
             except BaseException as error:

@@ -69,7 +69,7 @@ def reading(
                 objects.fetch(f"{search}/{name}", folder / name)
             if log:
                 segments = segments_there(objects, search)
-                remote = read_remote(objects, search, segments, claim.end)
+                remote = read_remote(objects, search, segments, claim)
                 with on_disk(folder):
                     write_bytes(folder / "log.jsonl", remote.content)
             if log or student:

@@ -13,6 +13,7 @@ from kdsearch.results.log import damaged_at
 from kdsearch.results.remote.objects import Objects, WentError
 from kdsearch.results.remote.segments import GapError, Part, Segment, chain
 from kdsearch.results.remote.sending import FOLDER
+from kdsearch.results.remote.writer import Claim
 from kdsearch.whole import write_bytes
 
 NOTE = ".remote.json"
@@ -63,15 +64,17 @@ class RemoteLog:
     parts: list[Part]
 
 
-def read_remote(objects: Objects, search: str, there: Mapping[str, Segment], end: int) -> RemoteLog:
+def read_remote(
+    objects: Objects, search: str, there: Mapping[str, Segment], claim: Claim | None
+) -> RemoteLog:
     """The log, whole and undamaged.
 
     Parameters
     ----------
     there : mapping of str to Segment
         See `segments_there`.
-    end : int
-        Bytes that its writer says there are, at least.
+    claim : Claim or None
+        Of its last writer.
 
     Raises
     ------
@@ -80,11 +83,12 @@ def read_remote(objects: Objects, search: str, there: Mapping[str, Segment], end
     UnreachableError
     """
     place = f"{objects.address.shown}/{search}/{FOLDER}"
-    remedy = "restore that file; or, where another machine's working copy has the log, remove this"
+    heir = "" if claim is None else f", or run this on {claim.host!r:.60}, which sends it again"
+    remedy, end = f"restore that file{heir}", 0 if claim is None else claim.end
     try:
         parts = chain(there.values())
     except GapError as error:
-        raise UserError(place, f"{error}: a file is gone or was added; {remedy} folder") from None
+        raise UserError(place, f"{error}: a file is gone or was added; {remedy}") from None
     pieces: list[bytes] = []
     for part in parts:
         key = f"{search}/{FOLDER}/{part.segment.name}"
@@ -92,17 +96,17 @@ def read_remote(objects: Objects, search: str, there: Mapping[str, Segment], end
             raise WentError(f"{key} went while it was read")
         if len(content) != part.segment.end - part.segment.start:
             wanted = part.segment.end - part.segment.start
-            fault = f"is cut short: {len(content)} bytes of {wanted}; {remedy} folder"
+            fault = f"is cut short: {len(content)} bytes of {wanted}; {remedy}"
             raise UserError(f"{objects.address.shown}/{key}", fault)
         start = part.segment.start
         pieces.append(content[part.start - start : part.end - start])
     log = b"".join(pieces)
     if len(log) < end:
         fault = f"the last {end - len(log)} of {end} bytes are missing: a file is gone; {remedy}"
-        raise UserError(place, f"{fault} folder")
+        raise UserError(place, fault)
     if (bad := damaged_at(log)) is not None:
         name = next(part.segment.name for part in parts if bad < part.end)
-        raise UserError(f"{place}/{name}", f"is not what was written; {remedy} folder")
+        raise UserError(f"{place}/{name}", f"is not what was written; {remedy}")
     return RemoteLog(log, parts)
 
 
@@ -116,7 +120,8 @@ def compare(local: bytes, remote: bytes, note: Note, folder: Path, shown: str) -
     """
     if len(remote) < note.sent:
         fault = f"holds {len(remote)} bytes of the log, but had {note.sent}; restore it, or remove "
-        raise UserError(shown, f"{fault}{folder} too to begin anew")
+        anew = f"{folder} too to begin anew, or only {NOTE} in it to send it again"
+        raise UserError(shown, fault + anew)
     if local == remote:
         return "neither"
     if remote.startswith(local):

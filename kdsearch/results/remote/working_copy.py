@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -10,21 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from kdsearch.errors import UserError
-from kdsearch.results.log import EventLog
+from kdsearch.results.log import EventLog, damaged_at
 from kdsearch.results.remote import patience as times
 from kdsearch.results.remote.address import Address, read_address
 from kdsearch.results.remote.carrying import CARDS, GONE, Stamp, before_log, files_of, kind_of
 from kdsearch.results.remote.mirror import Mirror
 from kdsearch.results.remote.objects import PART, Found, Objects, UnreachableError, on_disk
 from kdsearch.results.remote.reconcile import (
+    Ahead,
     Note,
+    RemoteLog,
     compare,
     read_note,
     read_remote,
     write_note,
 )
 from kdsearch.results.remote.rounds import Rounds
-from kdsearch.results.remote.segments import FAN
+from kdsearch.results.remote.segments import FAN, Segment
 from kdsearch.results.remote.sending import LogSender, segments_there
 from kdsearch.results.remote.writer import (
     Claim,
@@ -144,10 +147,10 @@ class WorkingCopy:
         claim, results = writer.claim, self.address.folder
         there = objects.files(self.search)
         segments = segments_there(objects, self.search)
-        remote = read_remote(objects, self.search, segments, before.end if before else 0)
-        log, end = self.folder / "log.jsonl", len(remote.content)
+        log = self.folder / "log.jsonl"
         local = _whole(log.read_bytes()) if log.exists() else b""
-        ahead = compare(local, remote.content, self._note, self.folder, self.shown)
+        remote, ahead = self._compared(objects, segments, before, local)
+        end = len(remote.content)
         if ahead == "remote":
             for name in ("states", "students"):  # of an earlier time
                 shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -177,6 +180,24 @@ class WorkingCopy:
         )
         sent = _known(results, self.search, there | objects.files("teachers"))
         return Mirror(Rounds(self.objects, results, self.search, writer, sender, sent))
+
+    def _compared(
+        self,
+        objects: Objects,
+        segments: dict[str, Segment],
+        before: Claim | None,
+        local: bytes,
+    ) -> tuple[RemoteLog, Ahead]:
+        """The log there, and which one is ahead; where it is damaged and all from here, none."""
+        try:
+            remote = read_remote(objects, self.search, segments, before)
+        except UserError as error:
+            if before is None or before.copy != self._note.copy or damaged_at(local) is not None:
+                raise
+            logging.getLogger("kdsearch").warning("%s; it is sent again from here", error)
+            self._note = replace(self._note, sent=0)
+            return RemoteLog(b"", []), "local"
+        return remote, compare(local, remote.content, self._note, self.folder, self.shown)
 
     def _write_note(self) -> None:
         with on_disk(self.folder):

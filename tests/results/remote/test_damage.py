@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kdsearch.errors import UserError
-from kdsearch.results.remote import reading
+from kdsearch.results.remote import WorkingCopy, reading, rounds
 from kdsearch.results.remote.carrying import kind_of
 from kdsearch.results.remote.segments import Segment
 from kdsearch.results.store import ResultStore, read_trials
@@ -79,7 +80,8 @@ def test_several_files_are_one_log(scattered: str, tmp_path: Path) -> None:
 def test_a_file_that_is_gone(scattered: str, which: int) -> None:
     put_there(scattered, log_there(scattered)[which], None)
     line = refused(scattered)
-    assert "/made/log: " in line and "missing" in line and "restore that file" in line
+    assert "/made/log: " in line and "missing" in line
+    assert "restore that file, or run this on" in line
 
 
 def test_a_file_that_is_cut_short(scattered: str) -> None:
@@ -93,6 +95,39 @@ def test_a_file_that_was_changed(scattered: str) -> None:
     content = read_there(scattered, name)
     put_there(scattered, name, content.replace(b'"epoch"', b'"epocg"', 1))
     assert f"{name}: is not what was written" in refused(scattered)
+
+
+def test_what_was_sent_from_here_is_sent_again(uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    copy = searched(uri)
+    (name,) = log_there(uri)
+    put_there(uri, name, read_there(uri, name)[:-9])
+    searched(uri)
+    (said,) = caplog.messages
+    assert "is cut short" in said and said.endswith("; it is sent again from here")
+    assert outcome(of(uri)) == outcome(copy) and len(outcome(copy)) == 8
+
+
+def test_many_files_are_put_in_portions(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    most: list[int] = []
+    taken = rounds.Rounds._taken
+
+    def counted(self: Any, *given: Any) -> Any:
+        end, files, opened = taken(self, *given)
+        most.append(len([key for key in opened if "/states/" in key]))
+        return end, files, opened
+
+    monkeypatch.setattr(rounds, "MOST_OPEN", 3)
+    monkeypatch.setattr(rounds.Rounds, "_taken", counted)
+    copy = broken_off(uri, epochs=5)
+    for number in range(20):  # of trials that rest
+        state = copy / "states" / f"{number:05d}.1.state"
+        state.parent.mkdir(exist_ok=True)
+        state.write_bytes(b"%d" % number)
+    with ResultStore.open(copy, WorkingCopy.at(uri, "made")):
+        pass  # no driver, which would remove those of no trial
+    states = {key: read_there(uri, key) for key in there(uri) if "/states/" in key}
+    assert {f"made/states/{n:05d}.1.state": b"%d" % n for n in range(20)}.items() <= states.items()
+    assert max(most) <= 3
 
 
 def test_what_a_dead_writer_put_late_is_no_part_of_it(scattered: str, tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
 from kdsearch.errors import UserError
 from kdsearch.proposers import Wait
@@ -150,3 +154,23 @@ def test_an_end_that_cannot_be_sent_is_told_and_sent_by_the_next_run(
     server.fault = None
     searched(uri)
     assert outcome(of(uri)) == outcome(plain)
+
+
+@pytest.mark.parametrize("within", ["file", "subtree"])
+def test_every_call_on_other_file_systems(tmp_path: Path, within: str) -> None:
+    address, _ = read_address(f"file://{tmp_path}/far", patience.USUAL)
+    if within == "subtree":
+        tree = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+        address = replace(address, filesystem=tree, path="far")
+    objects = Objects(address, patience.USUAL)
+    with objects.opening() as patient:
+        assert not patient.files("made")
+    for content in (b"", b"a state", BytesIO(b"of a file")):
+        objects.put("made/states/1.1.state", content)
+    assert objects.read("made/states/1.1.state") == b"of a file"
+    (found,) = objects.files("made").values()  # nothing is left aside
+    assert found.size == 9 and found == objects.find("made/states/1.1.state")
+    objects.remove("made/states/1.1.state")
+    objects.remove("made/states/1.1.state")
+    assert objects.find("made/states/1.1.state") is None and not objects.files("made")
+    assert abs((objects.now("clock") - datetime.now(UTC)).total_seconds()) < 60
