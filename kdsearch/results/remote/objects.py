@@ -147,7 +147,7 @@ class Objects:
                     file.write(piece)
                     told()
             if not self._whole:
-                self._fs.move(target, path)
+                self._move(target, path)
 
         self._call(put)
         told()
@@ -168,13 +168,29 @@ class Objects:
         self.remove(key)
         return found.changed if found and found.changed else datetime.now(UTC)
 
+    def _move(self, aside: str, path: str) -> None:
+        """Rename a file, also where that replaces none (HDFS)."""
+        try:
+            self._fs.move(aside, path)
+        except FAULTS:
+            if self._fs.get_file_info(path).type != fs.FileType.File:
+                raise
+            self._fs.delete_file(path)
+            self._fs.move(aside, path)
+
     def _check(self) -> None:
         """Find out that the bucket is there; where there are folders, make this one."""
         if not self._whole:
             self._call(lambda: self._fs.create_dir(self._base, recursive=True))
             return
         bucket = self._base.partition("/")[0]
-        if self._call(lambda: self._fs.get_file_info(bucket)).type == fs.FileType.NotFound:
+        try:
+            kind = self._call(lambda: self._fs.get_file_info(bucket)).type
+        except UnreachableError as error:
+            if error.final:  # who may use a folder need not be told of the bucket
+                return
+            raise
+        if kind == fs.FileType.NotFound:
             raise UnreachableError("NO_SUCH_BUCKET: there is none of this name", final=True)
 
     def _call(self, action: Callable[[], Outcome]) -> Outcome:

@@ -75,7 +75,7 @@ class Server:
             time.sleep(self.hang)
             return _dropped(environ)
         if fault == "slow":
-            time.sleep(0.1)
+            time.sleep(0.03)
         answer = self._app(environ, start)
         if fault == "lost":
             b"".join(answer)

@@ -17,8 +17,8 @@ from kdsearch.results.remote import WorkingCopy
 from kdsearch.results.store import ResultStore
 from kdsearch.tune import cluster
 from tests.command_line import Line, Said
-from tests.results.remote.made import hurried, lose, read_there, there
-from tests.results.remote.server import Server
+from tests.results.remote.made import hurried, lose, read_there, searched, there
+from tests.results.remote.server import BUCKET, Server
 from tests.tune.made import DISTILLED, distilled_here
 
 SECRET = ("AKIATEST", "sec/ret", "sec%2Fret", "127.0.0.1", "endpoint_override")
@@ -169,6 +169,22 @@ def test_no_bucket_no_leave_and_no_server(call: Line, tmp_path: Path, server: Se
     hurried(opening=0.1)
     line = refused(call, tmp_path, server.uri("x").replace(str(server.port), "9"))
     assert "s3://bkt/x: cannot be reached: " in line and "Could not connect" in line
+
+
+def test_who_may_not_see_the_bucket_may_use_a_folder_in_it(server: Server) -> None:
+    server.meets = lambda method, path: path.rstrip("/") == f"/{BUCKET}" and method == "HEAD"
+    with server.failing("denied"):
+        searched(server.uri("folder"))
+    assert len(read_trials(server.uri("folder/made"))) == 8
+
+
+def test_a_cache_that_cannot_be_made(
+    call: Line, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KDSEARCH_CACHE", str(tmp_path / "file"))
+    line = refused(call, tmp_path, server.uri("x"))
+    assert "cannot be written" in line and "set KDSEARCH_CACHE to another folder" in line
 
 
 def test_an_address_that_was_made_a_path_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from kdsearch.results.remote.segments import Segment
 from kdsearch.results.store import ResultStore, read_trials
 from tests.results.remote.made import (
     broken_off,
-    hurried,
     log_there,
     lose,
     of,
@@ -200,5 +199,4 @@ def test_hostile_names_there_never_leave_the_working_folder(
         assert folder.is_dir()
     found = [path for path in tmp_path.rglob("*") if path.name in ("evil", "x")]
     assert not found
-    hurried()
     assert len(read_trials(of(uri))) == 8

@@ -73,10 +73,10 @@ def test_a_dead_writer_is_followed_after_a_while_and_at_once_where_it_ran(
     broken_off(uri, epochs=2)  # the same working copy: its lock says that the other one is dead
     killed(uri)
     elsewhere(monkeypatch, tmp_path)
-    hurried(stale=1.2)
+    hurried(stale=0.6)
     with pytest.raises(UserError, match="runs this search, and wrote"), opened(uri):
         pass
-    time.sleep(1.3)
+    time.sleep(0.7)
     searched(uri)
     assert len(outcome(of(uri))) == 8
 
@@ -115,7 +115,7 @@ def test_a_search_that_is_removed_while_it_runs_stops_it(uri: str) -> None:
             started(driver)
             time.sleep(0.1)
             put_there(uri, "made/writer.json", None)
-            time.sleep(0.5)
+            time.sleep(0.3)
             driver.next()
 
 
