@@ -135,7 +135,7 @@ class Run:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=120)
     parser.add_argument("--seconds", type=float, default=12.0, help="of each fault")
     args = parser.parse_args()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -148,6 +149,7 @@ def _again(bring: Callable[[], None], times: int = 20) -> None:
 
 def _elsewhere(error: UserError, here: str, there: str) -> UserError:
     """The error with the address in the place of the passing folder; a full disk's as it is."""
-    if isinstance(error.__context__, OSError):
+    cause = error.__context__
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return error
     return UserError(error.place.replace(here, there), error.fault.replace(here, there))

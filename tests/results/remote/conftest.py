@@ -16,6 +16,7 @@ from tests.results.remote.server import Server
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Server]:
+    pytest.importorskip("moto")
     server = Server()
     yield server
     server.stop()

@@ -12,20 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.s3.models import s3_backends
-from werkzeug.serving import WSGIRequestHandler, make_server
-
 BUCKET = "bkt"
 MIXED = ("error", "drop", "lost", "slow")
 DENIED = (
     b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 )
-
-
-class _Silent(WSGIRequestHandler):
-    def log(self, *_: Any, **__: Any) -> None: ...
 
 
 class Server:
@@ -49,8 +40,17 @@ class Server:
         self.meets: Callable[[str, str], bool] = lambda method, path: True
         self.after: Callable[[str, str], None] = lambda method, path: None
         self._draw, self._lock = random.Random(seed), threading.Lock()
+        from moto.core.models import DEFAULT_ACCOUNT_ID
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+        from moto.s3.models import s3_backends
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class Silent(WSGIRequestHandler):
+            def log(self, *_: Any, **__: Any) -> None: ...
+
         self._app = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Silent)
+        self._kept = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=Silent)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -106,16 +106,15 @@ class Server:
 
     def names(self) -> list[str]:
         """The names of all files."""
-        return list(s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET].keys)
+        return list(self._kept.buckets[BUCKET].keys)
 
     def keep(self, key: str, content: bytes) -> None:
         """A file of any name, as no client would put it."""
-        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, content)
+        self._kept.put_object(BUCKET, key, content)
 
     def empty(self) -> None:
         """Remove every file."""
-        backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        backend.buckets[BUCKET].keys.clear()
+        self._kept.buckets[BUCKET].keys.clear()
 
     def stop(self) -> None:
         self._server.shutdown()

@@ -17,7 +17,7 @@ from kdsearch.results.remote import WorkingCopy
 from kdsearch.results.store import ResultStore
 from kdsearch.tune import cluster
 from tests.command_line import Line, Said
-from tests.results.remote.made import hurried, lose, read_there, searched, there
+from tests.results.remote.made import broken_off, hurried, lose, put_there, read_there, there
 from tests.results.remote.server import BUCKET, Server
 from tests.tune.made import DISTILLED, distilled_here
 
@@ -64,6 +64,14 @@ def test_front_prints_and_writes_there(call: Line, uri: str, server: Server) -> 
     )
     trials, front, _ = read_front(uri)
     assert len(trials) == 2 == len(read_trials(uri)) and len(read_epochs(uri)) == 4 and len(front)
+
+
+def test_a_table_that_is_gone_is_named_as_it_is_there(uri: str, server: Server) -> None:
+    put_there(server.uri("far"), "here/trials.parquet", None)
+    with pytest.raises(UserError) as caught:
+        read_trials(uri)
+    assert str(caught.value).startswith("s3://bkt/far/here/trials.parquet: ")
+    assert "/tmp" not in str(caught.value)
 
 
 def test_report_is_written_there(call: Line, uri: str, server: Server) -> None:
@@ -174,8 +182,8 @@ def test_no_bucket_no_leave_and_no_server(call: Line, tmp_path: Path, server: Se
 def test_who_may_not_see_the_bucket_may_use_a_folder_in_it(server: Server) -> None:
     server.meets = lambda method, path: path.rstrip("/") == f"/{BUCKET}" and method == "HEAD"
     with server.failing("denied"):
-        searched(server.uri("folder"))
-    assert len(read_trials(server.uri("folder/made"))) == 8
+        broken_off(server.uri("folder"), epochs=3)
+    assert "made/states/00000.1.state" in there(server.uri("folder"))
 
 
 def test_a_cache_that_cannot_be_made(

@@ -54,8 +54,9 @@ def test_what_is_there_in_the_end_is_what_a_plain_folder_holds(uri: str, plain: 
     assert files(plain, "*.yaml") | files(plain, "*.parquet") <= set(found)
 
 
-@both
-@pytest.mark.parametrize("disk", ["kept", "lost"])
+@pytest.mark.parametrize(
+    ("uri", "disk"), [("s3", "lost"), ("file", "lost"), ("file", "kept")], indirect=["uri"]
+)
 def test_a_search_that_was_broken_off_goes_on(
     uri: str, plain: Path, cache: Path, disk: str
 ) -> None:

@@ -6,7 +6,7 @@ import zlib
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdsearch.results.log import damaged_at
@@ -56,6 +56,7 @@ def read(segments: dict[Segment, bytes], parts: list[Part]) -> bytes:
     return b"".join(pieces)
 
 
+@settings(max_examples=50)
 @given(histories())
 def test_the_log_is_what_the_last_writer_had(told: tuple[dict[Segment, bytes], bytes]) -> None:
     segments, log = told
@@ -63,6 +64,7 @@ def test_the_log_is_what_the_last_writer_had(told: tuple[dict[Segment, bytes], b
     assert read(segments, chain(reversed(segments))) == log
 
 
+@settings(max_examples=50)
 @given(histories(), st.data())
 def test_a_missing_part_is_found_or_is_the_end(
     told: tuple[dict[Segment, bytes], bytes], data: st.DataObject
