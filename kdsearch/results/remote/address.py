@@ -158,4 +158,5 @@ def _secrets(uri: str) -> tuple[str, ...]:
 def _cleaned(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
+    text = text.partition("; Details:")[0]  # hosts, and what was said before in other words
     return " ".join(text.split())[:200]
