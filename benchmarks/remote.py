@@ -33,6 +33,8 @@ from typing import Any
 import psutil
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for the server, which the tests share
+
 from kdsearch import read_epochs, read_trials
 from kdsearch.results.log import read_events
 from kdsearch.results.remote.segments import read_name
