@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from kdsearch.errors import UserError
-from kdsearch.terminal import print_front, print_methods, print_profile, say
+from kdsearch.terminal import print_front, print_methods, print_profile, print_report, say
 
 app = typer.Typer(
     add_completion=False,
@@ -27,7 +27,11 @@ INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
 SearchFile = Annotated[Path, typer.Argument(help="A search file (YAML).", show_default=False)]
 Results = Annotated[
-    Path, typer.Argument(help="The folder of a search: results/<search>.", show_default=False)
+    str,
+    typer.Argument(
+        help="The folder of a search, results/<search>; or its address, s3://...",
+        show_default=False,
+    ),
 ]
 TrialId = Annotated[str, typer.Argument(help="A trial's id.", show_default=False)]
 Edits = Annotated[
@@ -40,16 +44,21 @@ Code = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Your modules' folder, where the results name some."),
 ]
-ResultsDir = Annotated[Path, typer.Option("--results", help="Where searches land.")]
+ResultsDir = Annotated[
+    str,
+    typer.Option(
+        "--results", help="Where searches land: a folder, or s3://..., gs://..., hdfs://."
+    ),
+]
 
 
 @app.command()
 def run(
     file: SearchFile,
-    results: ResultsDir = Path("results"),
+    results: ResultsDir = "results",
     edits: Edits = [],  # noqa: B006 - typer copies it
     earlier: Annotated[
-        list[Path], typer.Option("--from", metavar="RESULTS", help="An earlier search to use.")
+        list[str], typer.Option("--from", metavar="RESULTS", help="An earlier search to use.")
     ] = [],  # noqa: B006
     address: Address = None,
     baseline: Annotated[
@@ -72,7 +81,7 @@ def run(
         quiet=quiet,
     )
     if (done.folder / "trials.parquet").exists():
-        print_front(console, done.folder, write=False)
+        print_front(console, done.folder, write=False, name=done.place)
     if not done.finished:
         raise typer.Exit(INTERRUPTED)
 
@@ -155,7 +164,9 @@ def finish(
 
 @app.command()
 def report(
-    results: Annotated[list[Path], typer.Argument(help="Folders of searches.", show_default=False)],
+    results: Annotated[
+        list[str], typer.Argument(help="Folders or addresses of searches.", show_default=False)
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Where it lands; the first search's by default.")
     ] = None,
@@ -164,10 +175,7 @@ def report(
     ] = False,
 ) -> None:
     """Write report.html, report.svg and report.png of a search, or of several together."""
-    from kdsearch.results.page import write_report
-
-    for path in write_report(results, out, mix_data):
-        say(console, f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    print_report(console, results, out, mix_data)
 
 
 @app.command()
@@ -244,7 +252,7 @@ def save_policy(
 def submit(
     file: SearchFile,
     address: Annotated[str, typer.Option(help="The cluster's job server: http://head:8265.")],
-    results: Annotated[str, typer.Option(help="A folder that the cluster's nodes share.")],
+    results: Annotated[str, typer.Option(help="A folder that the nodes share, or s3://...")],
     edits: Edits = [],  # noqa: B006
 ) -> None:
     """Submit a search to a Ray cluster from outside it, as a Ray job."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +46,30 @@ def say(console: Console, line: str) -> None:
     console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def print_front(console: Console, folder: Path, *, write: bool, html: bool = False) -> None:
-    """Print the front of a search, with what its repeats say of it; and write its files."""
+def print_front(
+    console: Console,
+    results: str | os.PathLike[str],
+    *,
+    write: bool,
+    html: bool = False,
+    name: str | None = None,
+) -> None:
+    """Print the front of a search, with what its repeats say of it; and write its files.
+
+    Parameters
+    ----------
+    results : path
+        Its folder or its address.
+    name : str, optional
+        What it is called instead.
+    """
+    from kdsearch.results.remote import reading, shown
+
+    with reading(results) as folder:
+        _print_front(console, folder, name or shown(results), write, html)
+
+
+def _print_front(console: Console, folder: Path, name: str, write: bool, html: bool) -> None:
     from kdsearch.results.front import read_front, read_near, write_front
     from kdsearch.results.report import comparison_rows, front_rows, noise
 
@@ -53,7 +77,7 @@ def print_front(console: Console, folder: Path, *, write: bool, html: bool = Fal
     near = read_near(folder, trials, best)
     statuses = list(trials[trials["purpose"] == "search"]["status"])
     said = ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
-    say(console, f"front of {folder}: {len(best)} students; trials: {said or 'none yet'}")
+    say(console, f"front of {name}: {len(best)} students; trials: {said or 'none yet'}")
     console.print(table(*front_rows(best, objectives)))
     if len(near):
         say(console, f"near the front, and trained again too: {len(near)} students")
@@ -64,6 +88,25 @@ def print_front(console: Console, folder: Path, *, write: bool, html: bool = Fal
         say(console, lines)
     if write:  # last: a folder that cannot be written still shows its front
         write_front(trials, best, objectives, folder, folder.resolve().name, html)
+
+
+def print_report(
+    console: Console, results: Sequence[str | os.PathLike[str]], out: Path | None, mix_data: bool
+) -> None:
+    """Write the report of searches, and print its files."""
+    from kdsearch.errors import UserError
+    from kdsearch.results.page import write_report
+    from kdsearch.results.remote import reading, shown
+
+    names = [shown(one) for one in results]
+    with ExitStack() as stack:
+        for name in names:
+            if "://" in name and names.count(name) > 1:
+                raise UserError(name, "given twice; give each search once")
+        folders = [stack.enter_context(reading(one)) for one in results]
+        for path in write_report(folders, out, mix_data):
+            place = str(path).replace(str(folders[0]), names[0])
+            say(console, f"{place}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 def print_profile(console: Console, profile: Profile) -> None:

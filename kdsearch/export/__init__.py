@@ -24,6 +24,7 @@ from kdsearch.export.onnx_model import (
 )
 from kdsearch.own_code import permit_code
 from kdsearch.results.log import read_events
+from kdsearch.results.remote import reading, reading_student
 from kdsearch.student_folder import (
     CONFIG,
     WEIGHTS,
@@ -80,7 +81,7 @@ def export_student(
     Parameters
     ----------
     source : path
-        ``results/<search>/students/<trial_id>``, or a former export.
+        ``results/<search>/students/<trial_id>``, its address, or a former export.
     to : path
         A new or empty folder, or a former export, which is replaced.
     onnx : bool, optional
@@ -99,9 +100,10 @@ def export_student(
     """
     to = Path(to).resolve()
     _check_target(to)
-    card, weights = read_student(source)
-    permit_student(card, str(source), code)
-    network = student_of(card, weights, str(source), raw=True)
+    with reading_student(source) as folder:
+        card, weights = read_student(folder)
+        permit_student(card, str(folder), code)
+        network = student_of(card, weights, str(folder), raw=True)
     model = parity = note = None
     if onnx is not False:
         try:
@@ -174,7 +176,9 @@ def _check_target(to: Path) -> None:
         raise UserError(str(to), fault) from error
 
 
-def export_trial(results: Path, trial_id: str, to: Path, code: Path | None = None) -> ExportReport:
+def export_trial(
+    results: str | os.PathLike[str], trial_id: str, to: Path, code: Path | None = None
+) -> ExportReport:
     """Export the student of a trial, from the folder of its search.
 
     Parameters
@@ -187,6 +191,11 @@ def export_trial(results: Path, trial_id: str, to: Path, code: Path | None = Non
     UserError
         A trial whose weights were not kept, and as `export_student`.
     """
+    with reading(results, (), student=trial_id) as folder:
+        return _export(folder, trial_id, to, code)
+
+
+def _export(results: Path, trial_id: str, to: Path, code: Path | None) -> ExportReport:
     source = results / "students" / trial_id
     if not re.fullmatch(r"\d+", trial_id) or not source.is_dir():
         kept = sorted(p.name for p in (results / "students").glob("[0-9]*"))

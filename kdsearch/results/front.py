@@ -11,6 +11,7 @@ from kdsearch.errors import UserError
 from kdsearch.results.finished import FINISH_COLUMNS, finished_near, with_repeats
 from kdsearch.results.log import History, fold, read_events
 from kdsearch.results.pareto import DEFAULT_OBJECTIVES, pareto_front
+from kdsearch.results.remote import reading
 from kdsearch.results.report import write_front_html, write_front_svg
 from kdsearch.results.store import read_trials
 from kdsearch.results.tables import frame_table, write_aside, write_table
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_front(results: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame, list[Any]]:
-    """Trials, front and objectives of a search's folder, also while it runs.
+    """Trials, front and objectives of a search's folder or address, also while it runs.
 
     Returns
     -------
@@ -35,13 +36,18 @@ def read_front(results: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFr
     UserError
         No search there, or one of a later version.
     """
-    history = _history(Path(results))
+    with reading(results) as folder:
+        return _front(folder)
+
+
+def _front(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Any]]:
+    history = _history(folder)
     declared = history.header.get("config", {}).get("objectives") or [
         {"name": name, "direction": direction, "scale": "log" if direction == "min" else "linear"}
         for name, direction in DEFAULT_OBJECTIVES
     ]
     pairs = [(o["name"], o["direction"]) for o in declared]
-    trials = read_trials(results)
+    trials = read_trials(folder)
     return trials, front_with_tests(trials, history, pairs), declared
 
 
@@ -55,7 +61,8 @@ def read_near(
     trials, front : DataFrame
         As `read_front` gives them.
     """
-    return finished_near(trials, front, _history(Path(results)))
+    with reading(results) as folder:
+        return finished_near(trials, front, _history(folder))
 
 
 def front_with_tests(

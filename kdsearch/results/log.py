@@ -79,6 +79,11 @@ class EventLog:
         self._file = _guard(path, lambda: path.open("ab", buffering=0))
         _guard(path, self._cut)
 
+    @property
+    def end(self) -> int:
+        """Bytes that are on the disk, for good."""
+        return self._end
+
     def append(self, *events: Mapping[str, Any]) -> None:
         """Write events, together; non-finite numbers are written as the words nan, inf and -inf.
 
@@ -151,6 +156,25 @@ def read_events(path: Path) -> list[Event]:
             raise UserError(f"{path}:{number}", f"{fault}; restore the file")
         events.append(event)
     return events
+
+
+def damaged_at(content: bytes) -> int | None:
+    """Where the first line of a log begins whose sum is not that of what is before; None: nowhere.
+
+    Parameters
+    ----------
+    content : bytes
+        Whole lines; one that a log of an earlier version has no sums for is taken as it is.
+    """
+    place, total = 0, None
+    for line in content.splitlines(keepends=True):
+        text, stated = _stated(line.rstrip(b"\n"))
+        if total is not None or stated is not None:
+            total = zlib.crc32(text, total or 0)
+        if stated != total or not line.endswith(b"\n"):
+            return place
+        place += len(line)
+    return None
 
 
 def _check_header(path: Path, header: Event) -> None:

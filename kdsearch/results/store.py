@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -19,6 +19,8 @@ from kdsearch.results.views import Views
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kdsearch.results.remote import Mirror, WorkingCopy
+
 
 class ResultStore:
     """What a search has found, on the disk and in memory. Made by `ResultStore.open`.
@@ -28,29 +30,41 @@ class ResultStore:
     folder : Path
     history : History
         The log, folded.
+    copy : WorkingCopy or None
+        Of the address that it is mirrored to, where it is.
     """
 
     def __init__(self, folder: Path, log: EventLog, history: History) -> None:
         self.folder, self.history, self._log = folder, history, log
+        self.copy: WorkingCopy | None = None
+        self._mirror: Mirror | None = None
         self._views = Views(folder)
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path) -> Iterator[ResultStore]:
+    def open(cls, folder: Path, copy: WorkingCopy | None = None) -> Iterator[ResultStore]:
         """The store of a folder, made if it is not there, locked against a second writer.
+
+        Parameters
+        ----------
+        copy : WorkingCopy, optional
+            Whose folder it is: it is brought up to its address first, and mirrored to it.
 
         Raises
         ------
         UserError
-            Another process writes here, a folder that cannot be written, or a damaged log.
+            Another process writes here, a folder that cannot be written, or a damaged log; an
+            address that cannot be reached, or that another process writes to.
         """
-        with _locked(folder):
+        remedy = "set KDSEARCH_CACHE to another folder" if copy else "choose another --results"
+        with _locked(folder, remedy), copy.brought() if copy else nullcontext():
             path = folder / "log.jsonl"
             history = fold(read_events(path) if path.exists() else [])
             for part in folder.glob(".*.parquet.*.part"):
                 part.unlink(missing_ok=True)  # of a writer that was killed
-            with closing(EventLog(path)) as log:
+            with closing(EventLog(path)) as log, _mirrored(copy, log) as mirror:
                 store = cls(folder, log, history)
+                store.copy, store._mirror = copy, mirror
                 store.flush(force=True)  # after a kill the views are behind the log
                 try:
                     yield store
@@ -66,12 +80,31 @@ class ResultStore:
         Raises
         ------
         UserError
-            A disk that cannot be written, now or by the last write of the views.
+            A disk that cannot be written, now or by the last write of the views; or an address
+            that has not answered for too long.
         """
         self._views.check()
-        self._log.append(*events)
+        with self._mirror.recording() if self._mirror else nullcontext():
+            self._log.append(*events)
         for event in events:
             self.history.add(event)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new is to start, for its address does not answer.
+
+        Raises
+        ------
+        UserError
+            It has not for too long.
+        """
+        return self._mirror is not None and self._mirror.paused
+
+    def shown(self, path: Path) -> str:
+        """A file of the search as its user finds it: in the folder, or at its address."""
+        if self.copy is None:
+            return str(path)
+        return "/".join([self.copy.shown, *path.relative_to(self.folder).parts])
 
     def flush(self, force: bool = False) -> None:
         """Have the Parquet views written, unless they were written a moment ago.
@@ -110,7 +143,7 @@ def read_trials(results: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     results : path
-        The folder of a search, or its ``trials.parquet``.
+        The folder of a search, or its ``trials.parquet``; or its address, ``s3://...``.
 
     Returns
     -------
@@ -122,7 +155,7 @@ def read_trials(results: str | os.PathLike[str]) -> pd.DataFrame:
     UserError
         No results there, or results of a later version.
     """
-    return read_table(_table(results, "trials.parquet"), TRIAL_COLUMNS)
+    return _read(results, "trials.parquet", TRIAL_COLUMNS)
 
 
 def read_epochs(results: str | os.PathLike[str]) -> pd.DataFrame:
@@ -131,23 +164,29 @@ def read_epochs(results: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     results : path
-        The folder of a search, or its ``epochs.parquet``.
+        The folder of a search, or its ``epochs.parquet``; or its address.
 
     Raises
     ------
     UserError
         No results there, or results of a later version.
     """
-    return read_table(_table(results, "epochs.parquet"), EPOCH_COLUMNS)
+    return _read(results, "epochs.parquet", EPOCH_COLUMNS)
 
 
-def _table(results: str | os.PathLike[str], name: str) -> Path:
-    path = Path(results)
-    return path if path.suffix == ".parquet" else path / name
+def _read(results: str | os.PathLike[str], name: str, columns: Mapping[str, Any]) -> pd.DataFrame:
+    from kdsearch.results.remote import reading  # which reads logs, as this module does
+
+    with reading(results, (name,), log=False) as path:
+        return read_table(path if path.suffix == ".parquet" else path / name, columns)
+
+
+def _mirrored(copy: WorkingCopy | None, log: EventLog) -> AbstractContextManager[Mirror | None]:
+    return nullcontext() if copy is None else copy.mirrored(log)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, remedy: str) -> Iterator[None]:
     lock = FileLock(folder / ".lock")  # the system frees it when its holder dies
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +195,7 @@ def _locked(folder: Path) -> Iterator[None]:
         fault = "another process runs this search; wait for it, or rename this one"
         raise UserError(str(folder), fault) from None
     except OSError as error:
-        fault = f"cannot be written: {error.strerror or error}; choose another --results"
+        fault = f"cannot be written: {error.strerror or error}; {remedy}"
         raise UserError(str(folder), fault) from None
     try:
         yield

@@ -12,6 +12,7 @@ from kdsearch.cost import cost
 from kdsearch.data.normalise import Normalise
 from kdsearch.errors import UserError
 from kdsearch.own_code import permit_code
+from kdsearch.results.remote import reading_student
 from kdsearch.student_folder.card import StudentCard
 from kdsearch.student_folder.folder import read_student, within
 from kdsearch.students import build_student
@@ -34,7 +35,7 @@ def load_student(
     Parameters
     ----------
     folder : path
-        ``results/<search>/students/<trial_id>``, or an exported folder.
+        ``results/<search>/students/<trial_id>``, its address, or an exported folder.
     raw : bool
         Take pixels of 0..255, uint8 or float, and normalise them inside; otherwise the inputs are
         float32 and normalised already. Both have the shape (B, C, H, W).
@@ -53,9 +54,10 @@ def load_student(
         No student, a damaged one, one of a later kdsearch, the weights of another network, or one
         that names a module which does not stand in `code`.
     """
-    card, weights = read_student(folder)
-    permit_student(card, str(folder), code)
-    return student_of(card, weights, str(folder), raw=raw)
+    with reading_student(folder) as place:
+        card, weights = read_student(place)
+        permit_student(card, str(place), code)
+        return student_of(card, weights, str(place), raw=raw)
 
 
 def permit_student(

@@ -76,7 +76,7 @@ class Driver:
 
     def next(self) -> Launch | Wait | Done:
         """The next trial, recorded as started or as going on."""
-        if self.flight.full:
+        if self.flight.full or self.store.paused:
             return Wait()
         while (event := self.flight.take()) is not None:
             if event["trial_id"] not in self.history.running:

@@ -17,7 +17,7 @@ from kdsearch.search_config import SearchConfig, recorded_config
 from kdsearch.tune.closing import close_search, search_over
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import now
-from kdsearch.tune.opening import load_same, own_trials
+from kdsearch.tune.opening import load_same, open_there, own_trials
 from kdsearch.tune.progress import SearchProgress
 from kdsearch.tune.repeats import Asked, missing_repeats, repeat_events
 from kdsearch.tune.workers import Workers, hired
@@ -45,7 +45,7 @@ def finish_search(
     Parameters
     ----------
     results : path
-        The folder of the search: ``results/<search>``.
+        The folder of the search: ``results/<search>``; or its address.
     seeds : int
         Repeats of each student.
     epochs : int, optional
@@ -81,18 +81,15 @@ def finish_search(
         or a number out of its bounds.
     """
     asked = Asked(seeds, epochs, near, baseline)
-    folder = Path(results)
-    if not (folder / "log.jsonl").exists():
-        raise UserError(str(folder), "holds no search; give the folder that `kdsearch run` made")
-    with ResultStore.open(folder) as store, SearchProgress(console or Console(), quiet) as show:
-        header = store.history.header
+    with open_there(results) as store, SearchProgress(console or Console(), quiet) as show:
+        header, shown = store.history.header, store.shown(store.folder)
         if not header:
-            raise UserError(str(folder), "holds no search: its log is empty; run the search again")
+            raise UserError(shown, "holds no search: its log is empty; run the search again")
         own = None if code is None else Path(code)
-        config = recorded_config(header, folder / "log.jsonl", own)
+        config = recorded_config(header, store.folder / "log.jsonl", own)
         if not (unfinished or search_over(store, config)):
-            raise UserError(str(folder), _not_over(store, config))
-        permit_code([config.tree, *own_trials(store.history)], str(folder), own)
+            raise UserError(shown, _not_over(store, config))
+        permit_code([config.tree, *own_trials(store.history)], shown, own)
         return finish_rest(store, config, asked, address, show)
 
 
@@ -112,7 +109,9 @@ def finish_rest(
             return finish_front(workers, store, asked)
     _ask(store, asked)
     close_search(store, config, lambda: load_same(store, config))
-    show.say(f"{store.folder} is finished over these seeds; more --seeds go on with it")
+    show.say(
+        f"{store.shown(store.folder)} is finished over these seeds; more --seeds go on with it"
+    )
     return True
 
 

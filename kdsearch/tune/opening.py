@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from kdsearch.meter import Meter
 from kdsearch.own_code import named_code
 from kdsearch.results.history import Event, History
 from kdsearch.results.records import SCHEMA_VERSION, TOLD_APART
+from kdsearch.results.remote import WorkingCopy, is_address
 from kdsearch.results.store import ResultStore
 from kdsearch.results.tables import write_aside
 from kdsearch.search_config import SearchConfig
@@ -29,8 +31,15 @@ PACKAGES = ("kdsearch", "numpy", "optuna", "pandas", "pyarrow", "ray", "torch", 
 
 
 @contextmanager
-def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
+def open_search(
+    folder: Path, config: SearchConfig, copy: WorkingCopy | None = None
+) -> Iterator[ResultStore]:
     """The store of a search, locked; its config compared with the one it was started with.
+
+    Parameters
+    ----------
+    copy : WorkingCopy, optional
+        Whose folder it is, where the search stands at an address.
 
     Raises
     ------
@@ -38,7 +47,7 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
         Another process runs it, the folder holds another search, or a key other than a larger
         budget was changed, or the policy that it began with.
     """
-    with ResultStore.open(folder) as store:
+    with ResultStore.open(folder, copy) as store:
         tree = json.loads(json.dumps(config.tree, allow_nan=False, default=str))
         if store.history.trials:
             _compare(folder, store.history.header["config"], tree)
@@ -62,6 +71,25 @@ def open_search(folder: Path, config: SearchConfig) -> Iterator[ResultStore]:
         text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True)
         write_aside(folder / "config.yaml", lambda part: part.write_text(text, encoding="utf-8"))
         store.flush(force=True)  # readers find tables from the first moment on
+        yield store
+
+
+@contextmanager
+def open_there(results: str | os.PathLike[str]) -> Iterator[ResultStore]:
+    """The store of a search that is there already, by its folder or its address.
+
+    Raises
+    ------
+    UserError
+        There is none.
+    """
+    copy = WorkingCopy.at(str(results)) if is_address(results) else None
+    folder = copy.folder if copy else Path(results)
+    if copy is None and not (folder / "log.jsonl").exists():
+        raise UserError(str(folder), "holds no search; give the folder that `kdsearch run` made")
+    if copy is not None:
+        copy.find()
+    with ResultStore.open(folder, copy) as store:
         yield store
 
 

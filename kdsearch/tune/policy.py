@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from kdsearch.architecture import Architecture
@@ -12,6 +13,7 @@ from kdsearch.proposers.n2n import N2NProposer
 from kdsearch.proposers.portfolio import PortfolioProposer
 from kdsearch.proposing import make_proposer, read_policy
 from kdsearch.results.history import History
+from kdsearch.results.remote import reading, shown
 from kdsearch.search_config import SearchConfig
 from kdsearch.students import describe
 from kdsearch.tune.launch import spec_of
@@ -20,7 +22,7 @@ from kdsearch.tune.study import read_search
 from kdsearch.whole import write_bytes
 
 
-def save_policy(results: Path, file: Path, code: Path | None = None) -> int:
+def save_policy(results: str | os.PathLike[str], file: Path, code: Path | None = None) -> int:
     """Replay a search into its n2n proposer, and write the policy that it has come to.
 
     Parameters
@@ -40,14 +42,15 @@ def save_policy(results: Path, file: Path, code: Path | None = None) -> int:
         No search there, none of n2n, one that began with a policy file that has changed since, or
         a file that cannot be written.
     """
-    history, config = read_search(results, code)
-    permit_code([t.get("spec") for t in history.trials.values()], str(results), code)
+    with reading(results) as place:
+        history, config = read_search(place, code)
+    permit_code([t.get("spec") for t in history.trials.values()], shown(results), code)
     check_same_policy(history, config)
     proposer = replayed(history, config)
     if proposer is None:
         name = config.fixed.proposer.name
         fault = f"was searched by {name}, which has no policy; give a search of n2n"
-        raise UserError(str(results), fault)
+        raise UserError(shown(results), fault)
     try:
         write_bytes(file, proposer.state())
     except OSError as error:

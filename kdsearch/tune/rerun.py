@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.gate import Ground, Taught, trial_event
 from kdsearch.tune.launch import Launch, spec_of
+from kdsearch.tune.opening import open_there
 from kdsearch.tune.stores import prepare_store
 from kdsearch.tune.teachers import prepare_teacher
 from kdsearch.validation import validate
@@ -41,7 +43,7 @@ Say = Callable[[str], None]
 
 
 def rerun_trial(
-    results: Path,
+    results: str | os.PathLike[str],
     trial_id: str,
     *,
     edits: Sequence[str] = (),
@@ -56,8 +58,8 @@ def rerun_trial(
 
     Parameters
     ----------
-    results : Path
-        The folder of the search.
+    results : path
+        The folder of the search, or its address.
     edits : sequence of str
         ``key=value`` pairs on the row's plain config: ``training.epochs=100``.
     seed : int, optional
@@ -76,15 +78,14 @@ def rerun_trial(
     UserError
         No such row; an edit that makes no valid config.
     """
-    if not (results / "log.jsonl").exists():
-        raise UserError(str(results), "holds no search; give the folder that `kdsearch run` made")
-    with ResultStore.open(results) as store:
+    with open_there(results) as store:
         header = store.history.header
-        config = recorded_config(header, results / "log.jsonl", code)
+        config = recorded_config(header, store.folder / "log.jsonl", code)
         origin = store.history.trials.get(trial_id)
         if origin is None:
             known = ", ".join(list(store.history.trials)[:3])
-            raise UserError(str(results), f"has no trial {trial_id!r}; there are {known}, ...")
+            place = store.shown(store.folder)
+            raise UserError(place, f"has no trial {trial_id!r}; there are {known}, ...")
         return _rerun(store, config, origin, list(edits), seed, say)
 
 
@@ -111,6 +112,8 @@ def _rerun(
         outline = Description(data.shape, data.classes, len(data.train.labels))
         architecture = check_plan(spec.plan, outline).student
         spec = spec.model_copy(update={"architecture": architecture.to_json()})
+    if store.copy is not None and spec.teacher_id is not None:
+        store.copy.fetch_teacher(spec.teacher_id)
     teacher = _teacher(store.folder.parent / "teachers", spec, config, data, data_id, say)
     if teacher is not None:
         spec = spec.model_copy(update={"teacher_id": teacher.identity})
@@ -149,7 +152,8 @@ def _train(
     if recorded:
         say(f"{same} of the row's {len(recorded)} epochs came out the same to the last digit")
     kept = driver.store.folder / "students" / trial_id
-    say(f"trial {trial_id}: " + (f"its student is in {kept}" if kept.is_dir() else "diverged"))
+    place = f"its student is in {driver.store.shown(kept)}"
+    say(f"trial {trial_id}: {place if kept.is_dir() else 'diverged'}")
     return trial_id
 
 

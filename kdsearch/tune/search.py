@@ -13,6 +13,7 @@ from rich.console import Console
 
 from kdsearch.check import Summary, check_search
 from kdsearch.proposing import make_proposer
+from kdsearch.results.remote import WorkingCopy, is_address
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig, find_user_code, load_config
 from kdsearch.tune.asha import Asha
@@ -34,13 +35,16 @@ class SearchResult:
     Attributes
     ----------
     folder : Path
-        ``results/<search>``.
+        ``results/<search>``; of results at an address, their working copy on this machine.
     finished : bool
         False where it was interrupted; running it again goes on.
+    place : str
+        What a user calls the folder; an address has lost its secrets.
     """
 
     folder: Path
     finished: bool
+    place: str = ""
 
 
 def run_search(
@@ -60,13 +64,14 @@ def run_search(
     ----------
     config : SearchConfig, path or mapping
         A search file, or the same tree written in Python.
-    results : path
-        Where searches land; this one in ``results/<search>``.
+    results : path or str
+        Where searches land; this one in ``results/<search>``. A folder, or an address that pyarrow
+        reads: ``s3://bucket/folder``.
     edits : sequence of str
         ``key=value`` pairs applied to the file.
     earlier : sequence of path
-        Folders of earlier searches, which this one begins with: the proposer is told of rows that
-        are the same trainings, and the fronts of the others are tried first.
+        Folders or addresses of earlier searches, which this one begins with: the proposer is told
+        of rows that are the same trainings, and the fronts of the others are tried first.
     address : str, optional
         A Ray cluster to join (``auto``); None starts Ray on this machine.
     baseline : int
@@ -84,20 +89,25 @@ def run_search(
     Raises
     ------
     UserError
-        Bad input, before any worker starts; or a disk that cannot be written, at once.
+        Bad input, before any worker starts; a disk that cannot be written, at once; or an address
+        that does not answer for long.
     """
     if not isinstance(config, SearchConfig):
         config = load_config(config, edits)
     find_user_code(config.base)
-    folder = Path(results) / config.fixed.search
-    with open_search(folder, config) as store, SearchProgress(console or Console(), quiet) as show:
-        sources = read_earlier([Path(e) for e in earlier], config, store)
+    copy = WorkingCopy.at(str(results), config.fixed.search) if is_address(results) else None
+    folder = copy.folder if copy else Path(results) / config.fixed.search
+    with (
+        open_search(folder, config, copy) as store,
+        SearchProgress(console or Console(), quiet) as show,
+    ):
+        sources = read_earlier(earlier, config, store)
         asked = Asked(baseline, near=0.0) if baseline else None
         if _finished(config, store):
-            show.say(f"{folder} is finished; a larger budget goes on with it")
+            show.say(f"{store.shown(folder)} is finished; a larger budget goes on with it")
             close_search(store, config, lambda: load_same(store, config))
             done = asked is None or finish_rest(store, config, asked, address, show)
-            return SearchResult(folder, done)
+            return SearchResult(folder, done, store.shown(folder))
         summary, data = check_search(config), load_same(store, config)
         with hired(config, summary, data, store, address, show) as workers:
             finished = _run(workers, store, sources, summary)
@@ -109,7 +119,7 @@ def run_search(
         if not finished:
             rows = len(store.history.rows)
             show.say(f"stopped with {rows} finished trials kept; the same command goes on")
-        return SearchResult(folder, finished)
+        return SearchResult(folder, finished, store.shown(folder))
 
 
 def _run(workers: Workers, store: ResultStore, sources: Sequence[Source], summary: Summary) -> bool:

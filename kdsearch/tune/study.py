@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from kdsearch.errors import UserError
 from kdsearch.proposers.base import Observation
 from kdsearch.results.log import History, fold, read_events
+from kdsearch.results.remote import reading
 from kdsearch.search_config import SearchConfig, recorded_config
 from kdsearch.tune.observe import observation
 
 
-def write_study(results: Path, storage: str) -> tuple[int, str]:
+def write_study(results: str | os.PathLike[str], storage: str) -> tuple[int, str]:
     """Write every ended trial of a search to an Optuna storage.
 
     Parameters
@@ -31,7 +33,8 @@ def write_study(results: Path, storage: str) -> tuple[int, str]:
     """
     from kdsearch.proposers.optuna import export_study
 
-    history, config = read_search(results)
+    with reading(results) as place:
+        history, config = read_search(place)
     objectives = config.fixed.objectives
     told: list[Observation] = [
         observation(history, row.trial_id, row.status, objectives)

@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 import kdsearch
 from kdsearch.errors import UserError
+from kdsearch.results.remote import is_address, without_secrets
 from kdsearch.search_config import SearchConfig, load_config
 
 
@@ -17,14 +19,15 @@ def submit_search(file: Path, address: str, results: str, edits: Sequence[str] =
     """Submit a search; returns a line that says how to follow it.
 
     kdsearch and the search file's folder travel with the job, and with it the user's modules beside
-    the file. The nodes need kdsearch's dependencies, and a folder for results that they share.
+    the file. The nodes need kdsearch's dependencies, and a folder for results that they share,
+    unless results stand at an address.
 
     Parameters
     ----------
     address : str
         The cluster's job server: ``http://head:8265``.
     results : str
-        As the cluster's nodes see it.
+        A folder as the cluster's nodes see it, or an address, which needs no shared folder.
 
     Raises
     ------
@@ -78,8 +81,13 @@ def shown_token() -> Iterator[None]:
 
 def _check_paths(config: SearchConfig, results: str) -> None:
     """Refuse paths that mean nothing where the job runs."""
-    if not PurePosixPath(results).is_absolute():
-        raise UserError("--results", f"{results}: give an absolute path that the nodes share")
+    if is_address(results):
+        if urlsplit(results).password is not None:
+            fault = "holds a secret, which all who see the cluster's jobs would read; leave it to "
+            raise UserError(without_secrets(results), f"{fault}the environment of its head node")
+    elif not PurePosixPath(results).is_absolute():
+        fault = "give an absolute path that the nodes share, or an address: s3://bucket/folder"
+        raise UserError("--results", f"{results}: {fault}")
     for _, plan in config.plans():
         for name, path in (
             ("data.root", plan.data.root),

@@ -11,11 +11,14 @@ from typing import Any
 import torch
 
 from kdsearch.architecture import Architecture
+from kdsearch.check import Summary
 from kdsearch.config import DataConfig, Plan, TeacherConfig, TrialSpec, identity
 from kdsearch.data import Batches, ImageData
 from kdsearch.errors import UserError
 from kdsearch.results.records import EpochReport
+from kdsearch.results.store import ResultStore
 from kdsearch.schemes import evaluate
+from kdsearch.search_config import SearchConfig
 from kdsearch.students import build_student
 from kdsearch.teachers import (
     TeacherRecord,
@@ -46,6 +49,18 @@ def teacher_identity(
         source = config.model_dump(mode="json", exclude=decided)
         source["data"] = [config.augment or data.augment, config.batch_size or data.batch_size]
     return identity([architecture.to_json(), data_id, source])
+
+
+def fetch_teachers(
+    store: ResultStore, config: SearchConfig, summary: Summary, data_id: str
+) -> None:
+    """Bring the teachers of a search that stand at its address and not on this machine."""
+    if store.copy is None:
+        return
+    plan = next(iter(config.plans()))[1]
+    for section, architecture, _ in summary.teachers:
+        name = teacher_identity(section, architecture, plan.data, data_id, config.base)
+        store.copy.fetch_teacher(name)
 
 
 def prepare_teacher(

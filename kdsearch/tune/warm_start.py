@@ -11,6 +11,7 @@ Both are written into the log, so that the search goes on without the earlier fo
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from kdsearch.proposers.warm import SOURCE, WarmProposer
 from kdsearch.results.history import Event, History
 from kdsearch.results.pareto import nondominated
 from kdsearch.results.records import TOLD_APART, TrialRow
+from kdsearch.results.remote import WorkingCopy, is_address, reading
 from kdsearch.results.store import ResultStore
 from kdsearch.search_config import SearchConfig
 from kdsearch.search_sections import Fixed
@@ -51,7 +53,9 @@ class Source:
     config: SearchConfig
 
 
-def read_earlier(folders: Sequence[Path], config: SearchConfig, store: ResultStore) -> list[Source]:
+def read_earlier(
+    folders: Sequence[str | os.PathLike[str]], config: SearchConfig, store: ResultStore
+) -> list[Source]:
     """The earlier searches of a new one; none for one that has begun, whose log has them.
 
     Raises
@@ -60,7 +64,7 @@ def read_earlier(folders: Sequence[Path], config: SearchConfig, store: ResultSto
         A folder without a search, the search itself, other folders than it was begun with, or a
         proposer that learns nothing.
     """
-    names = [str(folder.resolve()) for folder in folders]
+    names = [_name(folder) for folder in folders]
     if names and config.fixed.proposer.name == "grid":
         raise UserError("--from", "a grid learns from no search; name another proposer")
     if store.history.trials:
@@ -70,12 +74,22 @@ def read_earlier(folders: Sequence[Path], config: SearchConfig, store: ResultSto
             fault = f"{store.folder} was begun with {was}; leave --from out to go on with it"
             raise UserError("--from", fault)
         return []
-    if str(store.folder.resolve()) in names:
+    if _name(store.folder) in names or (store.copy and store.copy.shown in names):
         raise UserError("--from", f"{store.folder} is this search itself; it goes on by itself")
-    sources = [Source(*read_search(folder)) for folder in folders]
+    sources = [_source(folder) for folder in folders]
     if names or store.history.earlier:
         store.append({"event": "from", "folders": names, "told": [], "queue": [], "most": 0})
     return sources
+
+
+def _name(folder: str | os.PathLike[str]) -> str:
+    """How the log calls an earlier search: without the secrets of an address."""
+    return WorkingCopy.at(str(folder)).shown if is_address(folder) else str(Path(folder).resolve())
+
+
+def _source(folder: str | os.PathLike[str]) -> Source:
+    with reading(folder) as place:
+        return Source(*read_search(place))
 
 
 def warm(

@@ -28,7 +28,7 @@ from kdsearch.tune.resources import on_cluster as try_on_cluster
 from kdsearch.tune.resources import settle
 from kdsearch.tune.stores import on_cluster as stores_on_cluster
 from kdsearch.tune.stores import prepare_store, travelling
-from kdsearch.tune.teachers import on_cluster, prepare_teacher
+from kdsearch.tune.teachers import fetch_teachers, on_cluster, prepare_teacher
 from kdsearch.tune.trainable import StudentTrial
 
 
@@ -78,6 +78,7 @@ def hired(
         data_id = data.id
         write_environment(store.folder, data_id, ray.cluster_resources())
         shared = ray.put(data)
+        fetch_teachers(store, config, summary, data_id)
         folder = store.folder.parent / "teachers"
         teachers, taught = _teachers(config, summary, data, shared, folder, taken, show)
         kept = _stores(summary.stock, teachers, data, data_id, shared, folder, taken, show)

@@ -60,3 +60,11 @@ def test_a_job_that_brought_the_code_is_not_told_to_again(monkeypatch: pytest.Mo
     job["runtime_env"]["py_modules"] = ["gcs://y.zip"]  # type: ignore[assignment]
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
     assert runtime_env(config, joined=True) == {}
+
+
+def test_an_address_needs_no_shared_folder_and_may_hold_no_secret() -> None:
+    with pytest.raises(UserError, match="is it the job server"):  # so far it comes
+        submit_search(DIGITS, NOBODY, "s3://bucket/folder?region=us-east-1")
+    with pytest.raises(UserError, match="holds a secret, which all who see") as caught:
+        submit_search(DIGITS, NOBODY, "s3://key:word@bucket/folder")
+    assert str(caught.value).startswith("s3://bucket/folder: ") and "word" not in str(caught.value)
