@@ -163,6 +163,6 @@ def _check_room(folder: Path, needed: int) -> None:
     there = next(path for path in folder.parents if path.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
-        fault = f"{free / MIB:,.0f} MiB are free, and the decoded images take {needed / MIB:,.0f}; "
+        fault = f"{free / MIB:,.0f} MiB are free, and the decoded images take {needed / MIB:,.1f}; "
         remedy = "set KDSEARCH_CACHE to a folder on a larger disk, or lower data.size"
         raise UserError(str(there), fault + remedy)

@@ -176,8 +176,8 @@ def test_a_disk_that_cannot_take_it_is_one_line(
         patch.setattr(on_disk.shutil, "disk_usage", lambda _: usage(1, 1, 0))
         with pytest.raises(UserError, match=r"0 MiB are free.*set KDSEARCH_CACHE"):
             load(root)
-    monkeypatch.setenv("KDSEARCH_CACHE", "/proc/nowhere")
-    with pytest.raises(UserError, match=r"^/proc/nowhere.*cannot be written.*set KDSEARCH_CACHE"):
+    monkeypatch.setenv("KDSEARCH_CACHE", str(root / "a" / "00.jpg"))
+    with pytest.raises(UserError, match=r"00\.jpg/data.*cannot be written: Not a dir.*set KDSE"):
         load(root)
 
 
