@@ -39,9 +39,13 @@ def datasets_of(place: str, returned: Any) -> Listed | None:
     else:
         return None
     train, test = given["train"], given.get("test")
+    labels = _labels(place, "train", train)
     shape = _shape(place, train)
-    items = _items(place, "train", train, shape)
-    held = None if test is None else _items(place, "test", test, shape)
+    items = Items(labels, _Reader(f"{place} train", train, labels, shape))
+    held = None
+    if test is not None:
+        labels = _labels(place, "test", test)
+        held = Items(labels, _Reader(f"{place} test", test, labels, shape))
     classes = _classes(place, given.get("classes", getattr(train, "classes", None)), items)
     for name, one in (("train", items), ("test", held)):
         if one is not None:
@@ -72,7 +76,9 @@ class _Reader:
         return pixels
 
 
-def _items(place: str, name: str, dataset: Any, shape: tuple[int, ...]) -> Items:
+def _labels(place: str, name: str, dataset: Any) -> np.ndarray:
+    if not (images := _length(place, dataset)):
+        raise UserError(place, f"the {name} set is empty; it needs images")
     try:
         targets = np.asarray(dataset.targets)
     except AttributeError:
@@ -83,18 +89,13 @@ def _items(place: str, name: str, dataset: Any, shape: tuple[int, ...]) -> Items
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         kind = f"{targets.dtype} of shape {targets.shape}"
         raise UserError(place, f"the targets of {name} are {kind}; give one whole number an image")
-    if len(targets) != (images := _length(place, dataset)):
+    if len(targets) != images:
         fault = f"{name} has {images} images and {len(targets)} targets; there must be one each"
         raise UserError(place, fault)
-    if not images:
-        raise UserError(place, f"the {name} set is empty; it needs images")
-    labels = targets.astype(np.int64)
-    return Items(labels, _Reader(f"{place} {name}", dataset, labels, shape))
+    return targets.astype(np.int64)
 
 
 def _shape(place: str, dataset: Any) -> tuple[int, int, int]:
-    if not _length(place, dataset):
-        raise UserError(place, "the train set is empty; it needs images")
     pixels, _ = _item(f"{place} train", dataset, 0)
     channels, height, width = pixels.shape
     if not (1 <= channels <= MOST_CHANNELS and height and width):
