@@ -135,8 +135,6 @@ def _build_parts(spec: TrialSpec, around: Surroundings) -> Parts:
         around.data, plan.data.batch_size, plan.data.augment, spec.seed, around.device, plan.views
     )
     student = _begun(spec, around, batches)
-    if device.type == "cuda":
-        student = student.to(memory_format=torch.channels_last)
     terms = build_terms(plan.losses, loss_context(spec, around)) if plan.terms else []
     for term in terms:
         term.loss.to(device)

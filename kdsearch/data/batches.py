@@ -20,6 +20,7 @@ from kdsearch.data.normalise import Normalise
 VIEW_SEED = -1
 
 LARGE = 2**23  # pixels of a batch in evaluation: of larger images, activations fill the memory
+SMALL = 2**17  # pixels of the batches that are augmented at once; more of them leave the cache
 PINNED = 4096  # images that are pinned at a time on their way to a GPU
 
 SplitName = Literal["train", "validation", "test"]
@@ -153,13 +154,17 @@ class Batches:
     ) -> Iterator[Batch]:
         """Rows of the training split in this order, augmented."""
         placed = self._on_device("train")
-        numbers = order.to(self.device).split(size)
+        # Of tiny images several batches at once: else it is calls that take the time, not pixels.
+        several = size * max(1, SMALL // (size * prod(self.data.shape)))
+        numbers = order.to(self.device).split(several)
         if placed.resident:
             images = (placed.images.index_select(0, index) for index in numbers)
         else:
-            images = fetched(placed.images, order.split(size), self.device)
+            images = fetched(placed.images, order.split(several), self.device)
         for index, some in zip(numbers, images, strict=True):
-            yield self._shown(placed, some, index, number, seed, view)
+            shown = self._shown(placed, some, index, number, seed, view)
+            for parts in zip(*(tensor.split(size) for tensor in shown[:3]), strict=True):
+                yield Batch(*parts, view)
 
     def _shown(
         self,
