@@ -11,10 +11,14 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from kdsearch.config import DataConfig, identity
 from kdsearch.data.holding import MIB, Parts, Say, decoded_folder
@@ -53,19 +57,38 @@ def decoded(config: DataConfig, listed: Listed, parts: Parts, place: str, say: S
     """
     folder = decoded_folder() / _name(config, place)
     version = _version(listed, parts)
-    if version is not None and (found := _found(folder, config, version, say)) is not None:
-        return found
-    total = sum(len(part.rows) for part in parts.values())
-    _check_room(folder, total * int(np.prod(listed.shape)))
-    say(f"data: {total:,} images are decoded into {folder}")
     try:
-        with new_folder(folder) as aside:
-            write_bytes(aside / CARD, _write(aside, config, listed, parts, version, say))
-        return _opened(folder, config, json.loads((folder / CARD).read_bytes()))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder, say):
+            if version is not None and (found := _found(folder, config, version, say)) is not None:
+                return found
+            total = sum(len(part.rows) for part in parts.values())
+            _check_room(folder, total * prod(listed.shape))
+            say(f"data: {total:,} images are decoded into {folder}")
+            with new_folder(folder) as aside:
+                write_bytes(aside / CARD, _write(aside, config, listed, parts, version, say))
+            return _opened(folder, config, json.loads((folder / CARD).read_bytes()))
     except OSError as error:
         fault = f"cannot be written: {error.strerror or error}; "
         fault += "set KDSEARCH_CACHE to another folder"
         raise UserError(str(folder), fault) from None
+
+
+@contextmanager
+def _alone(folder: Path, say: Say) -> Iterator[None]:
+    """One process at a time decodes a set; what one that was killed has left is removed."""
+    lock = FileLock(f"{folder}.lock")  # the system frees it when its holder dies
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"data: another process decodes into {folder}; waiting for it")
+        lock.acquire()
+    try:
+        for left in folder.parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
 
 
 def _name(config: DataConfig, place: str) -> str:
@@ -89,8 +112,11 @@ def _found(folder: Path, config: DataConfig, version: str, say: Say) -> ImageDat
         return None
     try:
         card = json.loads((folder / CARD).read_bytes())
+        seal = card.pop("seal")
         if card["schema"] != SCHEMA_VERSION or card["version"] != version:
             fault = "holds another state of the set"
+        elif seal != identity(card):
+            fault = "is damaged"
         elif (data := _opened(folder, config, card, trusted=False)).id == card["id"]:
             return data
         else:
@@ -143,7 +169,7 @@ def _write(
         "mean": mean,
         "std": std,
     }
-    return json.dumps(card, indent=1).encode()
+    return json.dumps({**card, "seal": identity(card)}, indent=1).encode()
 
 
 class _Progress:

@@ -6,12 +6,14 @@ import json
 import pickle
 import shutil
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from kdsearch.config import DataConfig
@@ -92,14 +94,15 @@ def test_it_is_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert again.id == first.id and len(said) == 1 and "stream: true" in said[0]
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "card", "gone", "label"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "card", "gone", "label", "mean"])
 def test_what_is_not_whole_is_decoded_again(root: Path, harm: str) -> None:
     first, said = load(root), []
     assert first.folder is not None
-    name = {"card": "card.json", "label": "test-labels.npy"}.get(harm, "train-images.npy")
+    files = {"card": "card.json", "mean": "card.json", "label": "test-labels.npy"}
+    name = files.get(harm, "train-images.npy")
     file, before = first.folder / name, (first.id, first.train.images.clone())
     content = bytearray(file.read_bytes())
-    content[-1] ^= 1
+    content[content.index(b'"mean"') + 15 if harm == "mean" else -1] ^= 1
     file.unlink()  # not in place: the first is mapped still
     if harm != "gone":
         file.write_bytes(content[:-9] if harm in ("cut", "card") else content)
@@ -125,7 +128,8 @@ def test_a_broken_image_is_one_line_and_leaves_nothing(root: Path, stream: bool)
     (root / "b" / "05.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"b/05\.png cannot be read as an image .*replace or"):
         load(root, stream=stream)
-    assert not [f for f in (root.parent / "cache").rglob("*") if f.is_file()]
+    found = [f.suffix for f in (root.parent / "cache").rglob("*") if f.is_file()]
+    assert found == [".lock"] * stream
 
 
 def test_a_broken_image_is_named_by_the_process_that_read_it(
@@ -150,6 +154,29 @@ def test_auto_is_decided_by_the_size(root: Path) -> None:
         assert held in said[0] and "data.memory_mib" in said[0]
         assert said[0] == f"data: {describe_data(config).held}"
     assert load(root, stream="auto").folder is None
+
+
+def test_what_a_killed_process_has_left_is_removed(root: Path) -> None:
+    folder = load(root).folder
+    assert folder is not None
+    left, others = (folder.with_name(f".{name}.0123.part") for name in (folder.name, "other"))
+    for one in (left, others):
+        one.mkdir()
+        (one / "train-images.npy").write_bytes(b"half")
+    load(root)
+    assert not left.exists() and others.exists()
+
+
+def test_two_processes_decode_one_after_the_other(root: Path) -> None:
+    data, said = load(root), []
+    assert data.folder is not None
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(f"{data.folder}.lock"):
+            second = pool.submit(load, root, said.append)
+            with pytest.raises(TimeoutError):
+                second.result(0.2)
+        assert second.result().id == data.id
+    assert any("another process decodes" in line for line in said)
 
 
 def test_it_travels_by_its_name(root: Path) -> None:
