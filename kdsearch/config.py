@@ -52,7 +52,7 @@ class DataConfig(Plain):
     @classmethod
     def _yes_no_or_auto(cls, stream: Any) -> Any:
         if not isinstance(stream, bool) and stream != "auto":
-            raise ValueError(f"must be true, false or auto, got {stream!r}")
+            raise ValueError("must be true, false or auto")
         return stream
 
 
