@@ -93,7 +93,7 @@ class Variant:
         optimizer = build_optimizer([student], config)
         if not self.fused:
             groups = [{**group, "fused": False} for group in optimizer.param_groups]
-            optimizer = type(optimizer)(groups)
+            optimizer = type(optimizer)(groups)  # pyright: ignore[reportCallIssue]
         forward = torch.compile(student) if self.compiled else student
 
         def run() -> object:

@@ -167,7 +167,8 @@ class Batches:
             images = fetched(placed.images, order.split(several), self.device)
         for index, some in zip(numbers, images, strict=True):
             shown = self._shown(placed, some, index, number, seed, view)
-            for parts in zip(*(tensor.split(size) for tensor in shown[:3]), strict=True):
+            inputs, labels, rows = (tensor.split(size) for tensor in shown[:3])
+            for parts in zip(inputs, labels, rows, strict=True):
                 yield Batch(*parts, view)
 
     def _shown(

@@ -129,7 +129,8 @@ def in_memory(config: DataConfig, listed: Listed, parts: Parts) -> ImageData:
             at += len(found)
         made[name] = Split(images, torch.from_numpy(part.labels))
     mean, std = channel_statistics(made["train"].images)
-    return ImageData(config.name, **made, classes=listed.classes, mean=mean, std=std)
+    train, validation, test = (made[name] for name in SPLITS)
+    return ImageData(config.name, train, validation, test, listed.classes, mean, std)
 
 
 def free_memory() -> float:

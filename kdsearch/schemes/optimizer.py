@@ -34,13 +34,9 @@ def build_optimizer(modules: Iterable[nn.Module], config: TrainingConfig) -> tor
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> None:
     """Scale all gradients so that their joint norm is `most`, if it is larger.
 
-    To the last bit what `torch.nn.utils.clip_grad_norm_` does, but for its bookkeeping; and on a
-    CPU, where looking costs nothing, gradients that are small enough are left alone.
+    To the last bit what `torch.nn.utils.clip_grad_norm_` does; but on a CPU, where looking costs
+    nothing, gradients that are small enough are left alone.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if not gradients:
-        return
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    factor = torch.clamp(most / (norm + 1e-6), max=1.0)
-    if factor.is_cuda or not factor >= 1:  # what is no number spoils them all, as it should
-        torch._foreach_mul_(gradients, factor)
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if norm.is_cuda or not most / (norm + 1e-6) >= 1:  # what is no number spoils them all
+        nn.utils.clip_grads_with_norm_(parameters, most, norm)

@@ -58,8 +58,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("stream", [True, False, "auto"])
-@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize(("stream", "processes"), [(True, 0), (False, 0), ("auto", 0), (True, 2)])
 def test_a_dataset_is_the_arrays_that_it_gives(
     stream: Any, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ def test_an_epoch_that_is_left_ends_its_thread(
     epoch = Batches(data, 4).epoch(1)
     next(epoch)
     assert any(t.name.startswith("fetch") for t in threading.enumerate())
-    epoch.close()
+    epoch.close()  # pyright: ignore[reportAttributeAccessIssue] - it is a generator
     assert not any(t.name.startswith("fetch") for t in threading.enumerate())
 
 
