@@ -20,6 +20,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # NumPy takes 32 bits
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+Augment = Literal["none", "crop", "crop_flip", "cutout", "crop_flip_cutout"]
 
 
 class Plain(BaseModel):
@@ -36,12 +37,23 @@ class DataConfig(Plain):
     images: Positive | None = None  # of train and validation together, stratified; None: all
     validation: Share = 0.2  # share of the training images
     batch_size: Annotated[int, Field(ge=2)] = 128  # batch norm needs two samples
-    augment: Literal["none", "crop", "crop_flip"] = "none"
+    augment: Augment = "none"
     download: bool = False
     verify: bool = True  # checksums of downloaded sets
     size: Positive | None = None  # image_folder: images are resized to size x size
     labels: Literal["fine", "coarse"] = "fine"  # cifar100: 100 classes or 20
+    # Of image_folder and a user's dataset. true: decoded once into files that are mapped, so that
+    # they need not fit into memory. auto: if they take more than `memory_mib`. The same training.
+    stream: bool | Literal["auto"] = "auto"
+    memory_mib: PositiveFloat | None = None  # None: a quarter of the memory that is free
     seed: int = 0  # of the split; not the search's, so that searches share teachers
+
+    @field_validator("stream", mode="before")
+    @classmethod
+    def _yes_no_or_auto(cls, stream: Any) -> Any:
+        if not isinstance(stream, bool) and stream != "auto":
+            raise ValueError("must be true, false or auto")
+        return stream
 
 
 class TrainingConfig(Plain):
@@ -79,7 +91,7 @@ class TeacherConfig(Plain):
     lr: PositiveFloat = 0.1
     weight_decay: NonNegative = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: Literal["none", "crop", "crop_flip"] | None = None  # None: as the data section says
+    augment: Augment | None = None  # None: as the data section says
     batch_size: Annotated[int, Field(ge=2)] | None = None
     seed: Seed = 0
 

@@ -19,7 +19,7 @@ def summary_lines(config: SearchConfig, summary: Summary) -> list[str]:
     lines = [
         f"search {fixed.search}: valid",
         f"data: {outline.train_images:,} training images of {channels} x {height} x {width}, "
-        f"{len(outline.classes)} classes",
+        f"{len(outline.classes)} classes" + (f"; {outline.held}" if outline.held else ""),
     ]
     lines += [
         f"teacher: {price.parameters:,} parameters, {price.macs:,} macs, "

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from kdsearch.allocator import keep_freed_memory
 from kdsearch.architecture import Architecture
 from kdsearch.config import Plan, TrialSpec, identity
 from kdsearch.data import Batches, ImageData
@@ -91,6 +92,7 @@ class Training(Iterator[EpochReport]):
             raise UserError("teacher", teacher_missing(spec.plan))
         saved = None if state is None else read_state(state, self._owner)
         torch.set_num_threads(spec.threads)
+        keep_freed_memory()
         torch.manual_seed(spec.seed)  # adapters and dropout draw from the global generator
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         parts = self._parts = _build_parts(spec, around)
@@ -135,8 +137,6 @@ def _build_parts(spec: TrialSpec, around: Surroundings) -> Parts:
         around.data, plan.data.batch_size, plan.data.augment, spec.seed, around.device, plan.views
     )
     student = _begun(spec, around, batches)
-    if device.type == "cuda":
-        student = student.to(memory_format=torch.channels_last)
     terms = build_terms(plan.losses, loss_context(spec, around)) if plan.terms else []
     for term in terms:
         term.loss.to(device)

@@ -10,9 +10,11 @@ from kdsearch.config import DataConfig
 from kdsearch.data import cifar, digits, image_folder, mnist, own
 from kdsearch.data.augment import AUGMENTATIONS
 from kdsearch.data.batches import Batches
+from kdsearch.data.holding import Say, check_whole, choose, in_memory, parts_of
 from kdsearch.data.images import Batch, ImageData, Split
 from kdsearch.data.normalise import Normalise
-from kdsearch.data.source import Description, Source, check_raw
+from kdsearch.data.on_disk import decoded
+from kdsearch.data.source import Description, Raw, Source, check_raw
 from kdsearch.data.splits import sizes, split
 from kdsearch.errors import UserError
 
@@ -39,7 +41,7 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def load_data(config: DataConfig, base: Path | None = None) -> ImageData:
+def load_data(config: DataConfig, base: Path | None = None, say: Say = lambda _: None) -> ImageData:
     """The data set that a config names, split; equal configs and files give equal data.
 
     Parameters
@@ -50,14 +52,26 @@ def load_data(config: DataConfig, base: Path | None = None) -> ImageData:
     base : Path or None
         What a relative `config.root` is relative to: the search file's folder. None: the current
         folder.
+    say : callable
+        Told in one line where the images are held, where there is a choice, and why it takes long.
 
     Raises
     ------
     UserError
         An unknown name, files that are missing or wrong, or a split that cannot be made.
     """
-    raw = _source(config, base).read(config, _root(config, base))
-    return split(config, check_raw("data.root" if config.root else "data.name", raw))
+    root = _root(config, base)
+    found = _source(config, base).read(config, root)
+    if isinstance(found, Raw):
+        check_whole(config)
+        return split(config, check_raw("data.root" if config.root else "data.name", found))
+    parts = parts_of(config, found)
+    holding = choose(config, sum(len(part.rows) for part in parts.values()), found.shape)
+    say(f"data: {holding}")
+    if holding.streamed:
+        place = [str(p and p.resolve()) for p in (root, base if ":" in config.name else None)]
+        return decoded(config, found, parts, " ".join(place), say)
+    return in_memory(config, found, parts)
 
 
 def describe_data(config: DataConfig, base: Path | None = None) -> Description:
@@ -73,7 +87,11 @@ def describe_data(config: DataConfig, base: Path | None = None) -> Description:
     """
     outline = _source(config, base).outline(config, _root(config, base))
     wanted = sizes(config, outline.images, len(outline.classes), outline.has_test)
-    return Description(outline.shape, outline.classes, wanted.train)
+    if not outline.listed:
+        check_whole(config)
+        return Description(outline.shape, outline.classes, wanted.train)
+    holding = choose(config, sum(wanted) + outline.tests, outline.shape)
+    return Description(outline.shape, outline.classes, wanted.train, str(holding))
 
 
 def _source(config: DataConfig, base: Path | None) -> Source:

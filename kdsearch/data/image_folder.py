@@ -1,17 +1,18 @@
-"""Photos in one folder a class, resized once and kept in memory."""
+"""Photos in one folder a class, resized once."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from kdsearch.config import DataConfig
-from kdsearch.data.images import Split
-from kdsearch.data.source import Outline, Raw, Root, needed_root
+from kdsearch.data.source import Items, Listed, Outline, Root, needed_root, outline_of
 from kdsearch.errors import UserError
 
 Listing = list[tuple[str, int]]  # path and label
@@ -25,27 +26,28 @@ class Listings(NamedTuple):
     classes: tuple[str, ...]
 
 
-def read(config: DataConfig, root: Root) -> Raw:
+def read(config: DataConfig, root: Root) -> Listed:
     """Colour images of shape (3, size, size): shorter side resized, centre cropped.
 
     Two layouts: ``root/train/<class>/…``, with ``root/test/<class>/…`` if there is a test set, or
-    ``root/<class>/…``.
+    ``root/<class>/…``. Names, sizes and times of change of the files tell one state of the set from
+    another.
 
     Raises
     ------
     UserError
-        No `config.size`, a folder without classes, a class without images, other classes in
-        the test set, or a file that is not an image.
+        No `config.size`, a folder without classes, a class without images, or other classes in
+        the test set; when it is read, a file that is not an image.
     """
     size, listed = _size(config), _listings(config, root)
-    test = None if listed.test is None else _split(listed.test, size)
-    return Raw(_split(listed.train, size), test, listed.classes)
+    test = None if listed.test is None else _items(listed.test, size)
+    version = partial(_version, [*listed.train, *(listed.test or [])], str(root), size)
+    return Listed(_items(listed.train, size), test, listed.classes, (3, size, size), version)
 
 
 def outline(config: DataConfig, root: Root) -> Outline:
     """The shape and the classes, from the names of the folders and files alone."""
-    size, listed = _size(config), _listings(config, root)
-    return Outline((3, size, size), listed.classes, len(listed.train), listed.test is not None)
+    return outline_of(read(config, root))
 
 
 def _size(config: DataConfig) -> int:
@@ -81,17 +83,30 @@ def _listing(folder: Path) -> tuple[Listing, tuple[str, ...]]:
     return found.samples, tuple(found.classes)
 
 
-def _split(listing: Listing, size: int) -> Split:
-    images = np.empty((len(listing), 3, size, size), dtype=np.uint8)
-    with ThreadPoolExecutor() as pool:  # decoding leaves the interpreter lock
-        for row, pixels in enumerate(pool.map(lambda item: _pixels(item[0], size), listing)):
-            images[row] = pixels
-    return Split(torch.from_numpy(images), torch.tensor([label for _, label in listing]))
+def _items(listing: Listing, size: int) -> Items:
+    labels = np.array([label for _, label in listing], dtype=np.int64)
+    return Items(labels, partial(_pixels, [path for path, _ in listing], size))
 
 
-def _pixels(path: str, size: int) -> np.ndarray:
+def _version(listing: Listing, root: str, size: int) -> str:
+    import PIL
+
+    digest = hashlib.sha256(f"Pillow {PIL.__version__}, {size}".encode())
+    for path, _ in listing:
+        try:
+            found = os.stat(path)
+        except OSError as error:  # a link to nowhere
+            fault = f"{path} cannot be read ({error.strerror}); replace or remove it"
+            raise UserError("data.root", fault) from None
+        name = os.path.relpath(path, root)
+        digest.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _pixels(paths: Sequence[str], size: int, row: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
+    path = paths[row]
     try:
         with Image.open(path) as file:
             fitted = ImageOps.fit(file.convert("RGB"), (size, size), Image.Resampling.BILINEAR)

@@ -1,16 +1,23 @@
-"""An image set in memory: uint8 tensors, split once, the same for every trial."""
+"""An image set: uint8 tensors, in memory or mapped from files; split once, the same for all."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from dataclasses import dataclass, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from kdsearch.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+CARD = "card.json"
 
 
 class Split(NamedTuple):
@@ -44,7 +51,8 @@ class Batch(NamedTuple):
 class ImageData:
     """A data set, split by seed.
 
-    Travels through Ray's object store as NumPy buffers, so that workers map it without a copy.
+    Travels through Ray's object store as NumPy buffers, so that workers map it without a copy; or,
+    where the images are mapped from files, as the name of their folder.
 
     Attributes
     ----------
@@ -54,6 +62,8 @@ class ImageData:
         Names, in the order of the labels.
     mean, std : tuple of float
         Per channel, of the training images scaled to 0..1.
+    folder : Path or None
+        Of the files that the images are mapped from; None: they are in memory.
     """
 
     name: str
@@ -63,6 +73,7 @@ class ImageData:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    folder: Path | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -81,15 +92,48 @@ class ImageData:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("train", "validation", "test"):
-            state[name] = tuple(t.numpy() for t in state[name])
-        return state
+        for name in SPLITS:
+            state[name] = None if self.folder else tuple(t.numpy() for t in state[name])
+        return {**state, "id": self.id} if self.folder else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if folder := state["folder"]:
+            state = {**state, **_mapped_again(folder, state["id"])}
         for name, value in state.items():
-            if name in ("train", "validation", "test"):
+            if name in SPLITS and not isinstance(value, Split):
                 value = Split(*(borrowed(array) for array in value))
             object.__setattr__(self, name, value)
+
+
+def map_splits(folder: Path) -> dict[str, Split]:
+    """The three splits, mapped from the files of a folder.
+
+    Raises
+    ------
+    OSError, ValueError
+        Files that are not there, or not whole.
+    """
+    return {name: Split(*(_mapped(folder / file) for file in files_of(name))) for name in SPLITS}
+
+
+def files_of(split: str) -> tuple[str, str]:
+    """Names of the files of a split: its images, and its labels."""
+    return f"{split}-images.npy", f"{split}-labels.npy"
+
+
+def _mapped_again(folder: Path, identity: str) -> dict[str, Split]:
+    """The files of a set that another process has opened."""
+    try:
+        if json.loads((folder / CARD).read_bytes())["id"] == identity:
+            return map_splits(folder)
+        fault = "holds another state of the set by now; start the search again"
+    except (OSError, ValueError, LookupError, TypeError):
+        fault = "is not on this machine; set KDSEARCH_CACHE to a folder that all nodes see"
+    raise UserError(str(folder), fault)
+
+
+def _mapped(path: Path) -> Tensor:
+    return borrowed(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def borrowed(array: np.ndarray) -> Tensor:

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 
 from kdsearch.config import DataConfig
+from kdsearch.data.dataset import MOST_CHANNELS, datasets_of
 from kdsearch.data.images import Split
-from kdsearch.data.source import Outline, Raw, Root, check_raw
+from kdsearch.data.source import Listed, Outline, Raw, Root, check_raw, outline_of
 from kdsearch.errors import UserError
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
-MOST_CHANNELS = 4
 
 
-def read(config: DataConfig, root: Root, base: Path | None = None) -> Raw:
-    """What the user's function returns, checked.
+def read(config: DataConfig, root: Root, base: Path | None = None) -> Raw | Listed:
+    """What the user's function returns, checked: arrays, or datasets (see `datasets_of`).
 
     The function is called with ``root=`` the resolved root or None. It returns a mapping with the
     keys of `KEYS`, or a tuple in their order; only the first two are needed. Images are uint8
@@ -47,6 +47,8 @@ def read(config: DataConfig, root: Root, base: Path | None = None) -> Raw:
         returned = function(root=root)
     except Exception as error:  # the user's code: anything
         raise UserError(place, f"raised {type(error).__name__}: {error}") from error
+    if (listed := datasets_of(place, returned)) is not None:
+        return listed
     parts = _parts(place, returned)
     train = _split(place, "train", parts["train_images"], parts["train_labels"])
     test = None
@@ -58,6 +60,8 @@ def read(config: DataConfig, root: Root, base: Path | None = None) -> Raw:
 def outline(config: DataConfig, root: Root, base: Path | None = None) -> Outline:
     """As the function's images are: nothing is known of them before it is called."""
     raw = read(config, root, base)
+    if isinstance(raw, Listed):
+        return outline_of(raw)
     _, channels, height, width = raw.train.images.shape
     return Outline(
         (channels, height, width), raw.classes, len(raw.train.labels), raw.test is not None
@@ -100,7 +104,9 @@ def _parts(place: str, returned: Any) -> dict[str, Any]:
         given = dict(zip(KEYS, returned, strict=False))
     else:
         kind = type(returned).__name__
-        raise UserError(place, f"returned a {kind}; it must be a mapping or tuple of {KEYS}")
+        raise UserError(
+            place, f"returned a {kind}; it must be a mapping or tuple of {KEYS}, or a dataset"
+        )
     parts = {key: given.get(key) for key in KEYS}
     for key in ("train_images", "train_labels"):
         if parts[key] is None:

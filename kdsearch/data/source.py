@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from kdsearch.config import DataConfig
@@ -31,6 +32,45 @@ class Raw(NamedTuple):
     classes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Items:
+    """Images that are read one by one, when they are needed.
+
+    Attributes
+    ----------
+    labels : array of shape (N,), int64
+    read : callable
+        Pixels of one row, uint8 of shape (C, H, W): the same every time. Raises a `UserError` that
+        names the row where it cannot be read.
+    """
+
+    labels: np.ndarray
+    read: Callable[[int], np.ndarray]
+
+
+class Listed(NamedTuple):
+    """A set of which the labels are known before any pixel is read.
+
+    Attributes
+    ----------
+    train : Items
+    test : Items or None
+        The official test set; None where there is none.
+    classes : tuple of str
+        Names, in the order of the labels.
+    shape : tuple of int
+        Channels, height and width of one image.
+    version : callable or None
+        What tells one state of the set from another, found without decoding. None: nothing does.
+    """
+
+    train: Items
+    test: Items | None
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    version: Callable[[], str] | None
+
+
 class Outline(NamedTuple):
     """What can be said of a set without reading its pixels.
 
@@ -44,12 +84,18 @@ class Outline(NamedTuple):
         published.
     has_test : bool
         There is an official test set.
+    tests : int
+        Images of an official test set, where they were counted.
+    listed : bool
+        The images can be read one by one: see `Listed`.
     """
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     images: int
     has_test: bool
+    tests: int = 0
+    listed: bool = False
 
 
 class Description(NamedTuple):
@@ -62,11 +108,14 @@ class Description(NamedTuple):
     classes : tuple of str
     train_images : int
         Size of the training split.
+    held : str
+        Where the decoded images will be, in a few words; empty where they are in memory anyway.
     """
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     train_images: int
+    held: str = ""
 
 
 Root = Path | None
@@ -79,7 +128,7 @@ class Source:
     Both functions take the config and its root, already resolved.
     """
 
-    read: Callable[[DataConfig, Root], Raw]
+    read: Callable[[DataConfig, Root], Raw | Listed]
     outline: Callable[[DataConfig, Root], Outline]
 
 
@@ -123,6 +172,13 @@ def check_raw(place: str, raw: Raw) -> Raw:
     return raw
 
 
+def outline_of(listed: Listed) -> Outline:
+    """The outline of a set whose images are read one by one."""
+    tests = 0 if listed.test is None else len(listed.test.labels)
+    images, has_test = len(listed.train.labels), listed.test is not None
+    return Outline(listed.shape, listed.classes, images, has_test, tests, listed=True)
+
+
 def _check_split(place: str, name: str, split: Split, classes: int) -> None:
     images, labels = split
     if images.dtype != torch.uint8 or images.ndim != 4:
@@ -133,6 +189,17 @@ def _check_split(place: str, name: str, split: Split, classes: int) -> None:
         raise UserError(
             place, f"{len(images)} {name} images but {len(labels)} labels; there must be one each"
         )
+    check_labels(place, name, labels.numpy(), classes)
+
+
+def check_labels(place: str, name: str, labels: np.ndarray, classes: int) -> None:
+    """Refuse labels that are no class.
+
+    Raises
+    ------
+    UserError
+        The lowest and the highest, and what is allowed.
+    """
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise UserError(

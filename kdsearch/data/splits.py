@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,53 +57,107 @@ def sizes(config: DataConfig, images: int, classes: int, has_test: bool) -> Size
     return Sizes(test, validation, chosen - validation)
 
 
-def split(config: DataConfig, raw: Raw) -> ImageData:
+class Rows(NamedTuple):
+    """Which images of a set are in which split, each in the order of the set.
+
+    Attributes
+    ----------
+    train, validation : array of shape (N,), int64
+    test : array of shape (N,), int64, or None
+        None: the official test set is the split.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray | None
+
+
+def rows_of(config: DataConfig, labels: np.ndarray, classes: Sequence[str], test: bool) -> Rows:
     """Test first (where there is no official one), then the chosen images, then validation.
 
     Every draw keeps the shares of the classes to within one image wherever that leaves each class
     in each split, and has a random stream of its own: other values of `config.images` or
     `config.validation` leave the test set as it is.
 
+    Parameters
+    ----------
+    labels : array of shape (N,), int64
+        Of all images outside an official test set.
+    test : bool
+        There is an official test set.
+
     Raises
     ------
     UserError
         As `sizes`; or a class with too few images to be in every split.
     """
-    labels = raw.train.labels.numpy()
-    _check_classes(config, raw)
-    wanted = sizes(config, len(labels), len(raw.classes), raw.test is not None)
-    rows = np.arange(len(labels))
-    test = raw.test
-    if test is None:
-        held, rows = _draw(labels, rows, wanted.test, least=1, keep=2, seed=(config.seed, 0))
-        test = _take(raw.train, held)
+    _check_classes(config, labels, classes, test)
+    wanted = sizes(config, len(labels), len(classes), test)
+    rows, apart = np.arange(len(labels)), None
+    if not test:
+        apart, rows = _draw(labels, rows, wanted.test, least=1, keep=2, seed=(config.seed, 0))
     chosen = wanted.train + wanted.validation
     rows, _ = _draw(labels, rows, chosen, least=2, keep=0, seed=(config.seed, 1))
     held, rows = _draw(labels, rows, wanted.validation, least=1, keep=1, seed=(config.seed, 2))
-    train = _take(raw.train, rows)
+    return Rows(rows, held, apart)
+
+
+def split(config: DataConfig, raw: Raw) -> ImageData:
+    """The set in its three splits: see `rows_of`.
+
+    Raises
+    ------
+    UserError
+        As `rows_of`.
+    """
+    rows = rows_of(config, raw.train.labels.numpy(), raw.classes, raw.test is not None)
+    test = raw.test
+    if test is None:
+        assert rows.test is not None
+        test = _take(raw.train, rows.test)
+    train, validation = _take(raw.train, rows.train), _take(raw.train, rows.validation)
     mean, std = channel_statistics(train.images)
-    return ImageData(
-        config.name, train, _take(raw.train, held), test, raw.classes, mean=mean, std=std
-    )
+    return ImageData(config.name, train, validation, test, raw.classes, mean=mean, std=std)
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, of pixels scaled to 0..1.
 
-    By counting grey levels: exact, and ten times as fast as summing squares.
-
     Parameters
     ----------
     images : Tensor of shape (N, C, H, W), uint8
     """
-    levels = np.arange(256) / 255
-    mean, std = [], []
-    for channel in images.unbind(1):
-        parts = [torch.bincount(part.flatten(), minlength=256) for part in channel.split(4096)]
-        share = torch.stack(parts).sum(0).numpy() / channel.numel()
-        mean.append(float(share @ levels))
-        std.append(max(float(share @ (levels - mean[-1]) ** 2) ** 0.5, SMALLEST_STD))
-    return tuple(mean), tuple(std)
+    levels = Levels(images.shape[1])
+    for part in images.split(4096):
+        levels.add(part)
+    return levels.statistics()
+
+
+class Levels:
+    """How often each grey level is met: exact, and ten times as fast as summing squares.
+
+    Parameters
+    ----------
+    channels : int
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._counts = torch.zeros(channels, 256, dtype=torch.int64)
+
+    def add(self, images: Tensor) -> None:
+        """Count the pixels of images of shape (N, C, H, W), uint8."""
+        for counts, channel in zip(self._counts, images.unbind(1), strict=True):
+            counts += torch.bincount(channel.flatten(), minlength=256)
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel, of pixels scaled to 0..1."""
+        values = np.arange(256) / 255
+        mean, std = [], []
+        for counts in self._counts:
+            share = counts.numpy() / int(counts.sum())
+            mean.append(float(share @ values))
+            std.append(max(float(share @ (values - mean[-1]) ** 2) ** 0.5, SMALLEST_STD))
+        return tuple(mean), tuple(std)
 
 
 def _take(source: Split, rows: np.ndarray) -> Split:
@@ -110,14 +165,16 @@ def _take(source: Split, rows: np.ndarray) -> Split:
     return Split(source.images.index_select(0, index), source.labels.index_select(0, index))
 
 
-def _check_classes(config: DataConfig, raw: Raw) -> None:
-    needed = 2 if raw.test is not None else 3
-    counts = torch.bincount(raw.train.labels, minlength=len(raw.classes))
+def _check_classes(
+    config: DataConfig, labels: np.ndarray, classes: Sequence[str], test: bool
+) -> None:
+    needed = 2 if test else 3
+    counts = np.bincount(labels, minlength=len(classes))
     smallest = int(counts.argmin())
     if counts[smallest] < needed:
         raise UserError(
             "data",
-            f"class {raw.classes[smallest]!r} of {config.name} has {int(counts[smallest])} images; "
+            f"class {classes[smallest]!r} of {config.name} has {int(counts[smallest])} images; "
             f"to be in every split it needs {needed}: add images, or leave the class out",
         )
 

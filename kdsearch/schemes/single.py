@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kdsearch.data import Batch
 from kdsearch.results.records import EpochReport
-from kdsearch.schemes.optimizer import build_optimizer
+from kdsearch.schemes.optimizer import build_optimizer, clip_gradients
 from kdsearch.schemes.parts import Parts
 from kdsearch.schemes.phases import Phase, autocast, phases
 from kdsearch.schemes.schedule import lr_factor
@@ -90,11 +90,12 @@ def _train_epoch(
         with clock.part("losses"):  # but for the networks' forward passes in them
             loss = phase.step(batch, progress)
         with clock.part("backward"):
-            optimizer.zero_grad(set_to_none=True)
+            for parameter in parameters:  # `zero_grad` reports to the profiler too
+                parameter.grad = None
             loss.total.backward()
         with clock.part("optimizer"):
             if training.clip is not None:
-                nn.utils.clip_grad_norm_(parameters, training.clip)
+                clip_gradients(parameters, training.clip)
             optimizer.step()
         if parts.teacher is not None and loss.student is not None and loss.teacher is not None:
             parts.teacher.observe(batch, loss.student, loss.teacher)

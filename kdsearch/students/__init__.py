@@ -90,6 +90,9 @@ def build_student(
 ) -> nn.Module:
     """A network with fresh weights: ``forward(inputs) -> Outputs``.
 
+    On a GPU its filters lie channels last, which is what bfloat16 wants there; on a CPU that is no
+    faster (``benchmarks/step.py``).
+
     Parameters
     ----------
     architecture : Architecture
@@ -104,15 +107,21 @@ def build_student(
         with torch.device("meta"):
             return build(architecture)
     if seed is None:
-        return build(architecture).to(device)
+        return _placed(build(architecture), device)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
-        return build(architecture).to(device)
+        return _placed(build(architecture), device)
 
 
 def output_shapes(architecture: Architecture, batch: int) -> OutputShapes:
     """Shapes of what the built student gives for `batch` samples."""
     return family_of(architecture.family).shapes(architecture, batch)
+
+
+def _placed(network: nn.Module, device: str | torch.device) -> nn.Module:
+    if torch.device(device).type != "cuda":
+        return network.to(device)
+    return network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _stored(params: dict[str, Any], input: tuple[int, int, int], classes: int) -> Architecture:

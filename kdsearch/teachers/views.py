@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
+from kdsearch.allocator import keep_freed_memory
 from kdsearch.architecture import Architecture
 from kdsearch.config import StoreConfig
 from kdsearch.data import Batches, ImageData
@@ -44,6 +45,7 @@ def compute_views(
         Values beyond the range of the dtype.
     """
     torch.set_num_threads(threads)
+    keep_freed_memory()
     # A seed, though its weights are read: the global generator is somebody's training's.
     module = build_student(Architecture.from_json(record.architecture), 0, device)
     weights_from_bytes(module, record.weights, f"teacher {record.identity}")

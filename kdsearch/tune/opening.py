@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -105,15 +105,17 @@ def _refuse_other_code(store: ResultStore, config: SearchConfig) -> None:
         raise UserError(str(store.folder / "log.jsonl"), fault)
 
 
-def load_same(store: ResultStore, config: SearchConfig) -> ImageData:
-    """The data of a search, the same as when it was started.
+def load_same(
+    store: ResultStore, config: SearchConfig, say: Callable[[str], None] = lambda _: None
+) -> ImageData:
+    """The data of a search, the same as when it was started; `say` is told where it is held.
 
     Raises
     ------
     UserError
         Files that have changed since.
     """
-    data = load_data(next(iter(config.plans()))[1].data, config.base)
+    data = load_data(next(iter(config.plans()))[1].data, config.base, say)
     trials = store.history.trials.values()
     then = next((t["data_id"] for t in trials if t["purpose"] != "rerun"), data.id)
     if then != data.id:

@@ -105,10 +105,10 @@ def run_search(
         asked = Asked(baseline, near=0.0) if baseline else None
         if _finished(config, store):
             show.say(f"{store.shown(folder)} is finished; a larger budget goes on with it")
-            close_search(store, config, lambda: load_same(store, config))
+            close_search(store, config, lambda: load_same(store, config, show.say))
             done = asked is None or finish_rest(store, config, asked, address, show)
             return SearchResult(folder, done, store.shown(folder))
-        summary, data = check_search(config), load_same(store, config)
+        summary, data = check_search(config), load_same(store, config, show.say)
         with hired(config, summary, data, store, address, show) as workers:
             finished = _run(workers, store, sources, summary)
             if finished and asked is not None:

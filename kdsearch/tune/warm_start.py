@@ -42,7 +42,8 @@ from kdsearch.tune.study import read_search
 
 SHARE = 4  # one trial of so many, at most, tries a point of an earlier search
 MOST = 16  # where the budget counts no trials
-ELSEWHERE = {"root", "download", "verify"}  # of the data section: where they lie, not what they are
+# Of the data section: where they lie and how they are held, not what they are.
+ELSEWHERE = {"root", "download", "verify", "stream", "memory_mib"}
 
 
 @dataclass(frozen=True)

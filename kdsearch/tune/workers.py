@@ -26,6 +26,7 @@ from kdsearch.tune.opening import write_environment
 from kdsearch.tune.progress import SearchProgress
 from kdsearch.tune.resources import on_cluster as try_on_cluster
 from kdsearch.tune.resources import settle
+from kdsearch.tune.seen import check_seen
 from kdsearch.tune.stores import on_cluster as stores_on_cluster
 from kdsearch.tune.stores import prepare_store, travelling
 from kdsearch.tune.teachers import fetch_teachers, on_cluster, prepare_teacher
@@ -74,6 +75,7 @@ def hired(
     meter = Meter(config.fixed.measured, store.history.trials.values())
     started = cluster.start(config, address)
     try:
+        check_seen(data)
         taken = cluster.share(config.fixed.resources)
         data_id = data.id
         write_environment(store.folder, data_id, ray.cluster_resources())

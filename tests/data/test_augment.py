@@ -3,7 +3,15 @@ import torch
 from torch import Tensor
 
 from kdsearch.data import counter
-from kdsearch.data.augment import AUGMENTATIONS, Augmentation, _draws, crop, crop_flip, padding
+from kdsearch.data.augment import (
+    AUGMENTATIONS,
+    Augmentation,
+    _draws,
+    crop,
+    crop_flip,
+    cutout,
+    padding,
+)
 from tests.data.made import made_split
 
 INDEX = torch.arange(60)
@@ -53,7 +61,7 @@ def test_bytes_stay_bytes_and_the_input_is_untouched(name: str) -> None:
     assert torch.equal(pixels, before)
 
 
-@pytest.mark.parametrize("augment", [crop, crop_flip])
+@pytest.mark.parametrize("augment", [crop, crop_flip, cutout])
 def test_epochs_and_seeds_differ(augment: Augmentation) -> None:
     pixels = images()
     first = augment(pixels, INDEX, 0, 1)

@@ -15,7 +15,7 @@ from kdsearch.config import TrainingConfig
 from kdsearch.data import Batch, Batches
 from kdsearch.losses import DistillationLoss, build_loss
 from kdsearch.schemes import SCHEMES, Parts, Term, evaluate, single
-from kdsearch.schemes.optimizer import build_optimizer
+from kdsearch.schemes.optimizer import build_optimizer, clip_gradients
 from kdsearch.students import build_student, describe
 from kdsearch.students.outputs import Outputs
 from kdsearch.teachers import FrozenTeacher
@@ -207,3 +207,27 @@ def test_decay_shrinks_matrices_alone(name: str) -> None:
     for key, parameter in student.named_parameters():
         factor = 0.95 if parameter.ndim > 1 else 1.0
         torch.testing.assert_close(parameter.detach(), before[key] * factor)
+
+
+@pytest.mark.parametrize("most", [1e-3, 1.0, 1e3, float("nan")])
+def test_clipped_gradients_are_torchs_to_the_last_bit(most: float) -> None:
+    draw = torch.Generator().manual_seed(0)
+    ours, theirs = ([nn.Parameter(torch.zeros(3, n)) for n in (1, 40, 7)] for _ in range(2))
+    for one, other in zip(ours[:2], theirs[:2], strict=True):  # the third has none
+        one.grad = torch.randn(one.shape, generator=draw)
+        other.grad = one.grad.clone()
+    clip_gradients(ours, most)
+    nn.utils.clip_grad_norm_(theirs, most)
+    for one, other in zip(ours[:2], theirs[:2], strict=True):
+        assert one.grad is not None and other.grad is not None
+        assert torch.equal(one.grad.view(torch.int32), other.grad.view(torch.int32))
+    clip_gradients(ours[2:], most)
+    assert ours[2].grad is None
+
+
+def test_a_gradient_that_is_no_number_spoils_all() -> None:
+    parameters = [nn.Parameter(torch.zeros(2)) for _ in range(2)]
+    for parameter, value in zip(parameters, (1.0, float("nan")), strict=True):
+        parameter.grad = torch.full((2,), value)
+    clip_gradients(parameters, 5.0)
+    assert all(p.grad is not None and p.grad.isnan().all() for p in parameters)
