@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from xdist.scheduler import LoadScopeScheduling
 
 torch.set_num_threads(1)  # two processes share the cores
 
 
-@pytest.hookimpl(tryfirst=True)  # before the processes are told who takes what
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with Ray first and all in one process; of the others, each file in one."""
+class RayApart(LoadScopeScheduling):
+    """One process takes all of ``tests/tune``, where Ray is; the other files go wherever is room."""
 
-    def starts_ray(item: pytest.Item) -> bool:
-        return any(item.get_closest_marker(name) for name in ("ray", "kill"))
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/tune" if file.startswith("tests/tune/") else file
 
-    items.sort(key=starts_ray, reverse=True)
-    for item in items:
-        group = "ray" if starts_ray(item) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RayApart:
+    """Asked once, where there is more than one process."""
+    return RayApart(config, log)
 
 
 @pytest.fixture(autouse=True)
