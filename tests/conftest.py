@@ -13,7 +13,7 @@ torch.set_num_threads(1)  # two processes share the cores
 
 
 class RayApart(LoadScopeScheduling):
-    """One process takes all of ``tests/tune``, where Ray is; the other files go wherever is room."""
+    """One process takes all of ``tests/tune``, where Ray is; of the others whoever is free."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
