@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 torch.set_num_threads(1)  # two processes share the cores
+os.environ.setdefault("RAY_worker_niceness", "0")  # or Ray's workers would wait for the other one
 
 
 class RayApart(LoadScopeScheduling):
