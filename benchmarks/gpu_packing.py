@@ -23,6 +23,7 @@ import threading
 import time
 from contextlib import nullcontext
 from multiprocessing import get_context
+from queue import Empty
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def train(name: str, size: int, seconds: float, smoke: bool, barrier: Any, steps
     for _ in range(WARM):
         step(*next(batches))
     clock(device)
-    barrier.wait()
+    barrier.wait(600)
     count, until = 0, time.perf_counter() + seconds
     while time.perf_counter() < until:
         step(*next(batches))
@@ -65,10 +66,13 @@ def packed(name: str, size: int, processes: int, args: argparse.Namespace) -> fl
     context = get_context("spawn")
     barrier, steps = context.Barrier(processes), context.Queue()
     given = (name, size, args.seconds, args.smoke, barrier, steps)
-    workers = [context.Process(target=train, args=given) for _ in range(processes)]
+    workers = [context.Process(target=train, args=given, daemon=True) for _ in range(processes)]
     for worker in workers:
         worker.start()
-    total = sum(steps.get(timeout=600) for _ in workers)
+    try:
+        total = sum(steps.get(timeout=900) for _ in workers)
+    except Empty:
+        raise SystemExit(f"{processes} processes: one has died; see what it said above") from None
     for worker in workers:
         worker.join()
     return total

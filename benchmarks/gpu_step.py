@@ -44,6 +44,7 @@ def measure(
 ) -> tuple[float, float, float]:
     """Milliseconds a step, seconds of the first one, and MiB at the peak."""
     device = images.pixels.device.type
+    torch._dynamo.reset()  # or a row would read what an earlier one has compiled
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -52,7 +52,8 @@ def _trial_line(config: SearchConfig, summary: Summary) -> str:
         FORWARD_AND_BACKWARD * epochs * summary.outline.train_images * price.macs / 1e12
         for _, price in (summary.cheapest, summary.dearest)
     )
-    gpu = "a GPU if the cluster has one" if resources.gpu == "auto" else f"{resources.gpu:g} GPU"
+    share = "of a GPU, if there is one, what students need"
+    gpu = share if resources.gpu == "auto" else f"{resources.gpu:g} GPU"
     cpu = "as many CPUs as pay" if resources.cpu == "auto" else f"{resources.cpu:g} CPU"
     return (
         f"a trial: {cpu}, {gpu}; up to {epochs} epochs, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,6 +33,8 @@ from kdsearch.teachers import (
 )
 
 NO_CLOCK = Clock()
+# Of a spec, what says where data are held: a state is of the same training wherever that is.
+ELSEWHERE: Any = {"plan": {"data": {"stream", "memory_mib"}}}
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Training(Iterator[EpochReport]):
     """
 
     def __init__(self, spec: TrialSpec, around: Surroundings, state: bytes | None = None) -> None:
-        self._owner = identity(spec.model_dump(mode="json"))
+        self._owner = identity(spec.model_dump(mode="json", exclude=ELSEWHERE))
         self._parts: Parts | None = None
         self._reports = self._run(spec, around, state)
 

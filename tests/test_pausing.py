@@ -218,6 +218,13 @@ def test_another_trials_state_is_refused(
         next(run_trial(spec, around, state))
 
 
+def test_where_data_are_held_is_no_part_of_a_state(state: bytes, around: Surroundings) -> None:
+    spec = spec_of(CASES["kd"])
+    data = spec.plan.data.model_copy(update={"stream": False, "memory_mib": 1.0})
+    moved = spec.model_copy(update={"plan": spec.plan.model_copy(update={"data": data})})
+    assert next(run_trial(moved, around, state)) is not None
+
+
 def test_a_state_that_does_not_fit_the_networks_is_refused(
     state: bytes, around: Surroundings
 ) -> None:

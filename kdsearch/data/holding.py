@@ -139,8 +139,10 @@ def free_memory() -> float:
     with suppress(OSError, ValueError, LookupError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         found.append(1024 * next(int(x.split()[1]) for x in lines if x.startswith("MemAvailable:")))
-    with suppress(OSError, ValueError):  # a container's own bound
+    with suppress(OSError, ValueError, LookupError):  # a container's own bound
         group = Path("/sys/fs/cgroup")
         most, taken = ((group / f"memory.{word}").read_text() for word in ("max", "current"))
-        found.append(int(most) - int(taken))
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        cached = int(told["active_file"]) + int(told["inactive_file"])  # given back when asked for
+        found.append(int(most) - int(taken) + cached)
     return min(found)

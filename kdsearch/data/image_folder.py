@@ -85,7 +85,7 @@ def _listing(folder: Path) -> tuple[Listing, tuple[str, ...]]:
 
 def _items(listing: Listing, size: int) -> Items:
     labels = np.array([label for _, label in listing], dtype=np.int64)
-    return Items(labels, partial(_pixels, [path for path, _ in listing], size))
+    return Items(labels, partial(_pixels, [path for path, _ in listing], size), forked=True)
 
 
 def _version(listing: Listing, root: str, size: int) -> str:

@@ -55,8 +55,8 @@ def decoded(config: DataConfig, listed: Listed, parts: Parts, place: str, say: S
     UserError
         An image that cannot be read, or a disk that cannot take them.
     """
-    folder = decoded_folder() / _name(config, place)
     version = _version(listed, parts)
+    folder = decoded_folder() / _name(config, place, version)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder, say):
@@ -91,10 +91,11 @@ def _alone(folder: Path, say: Say) -> Iterator[None]:
         lock.release()
 
 
-def _name(config: DataConfig, place: str) -> str:
-    """Of the folder: another state of the same files takes the place of the one before."""
+def _name(config: DataConfig, place: str, version: str | None) -> str:
+    """Of the folder: another state of the same files has another, for searches may read both."""
     sizes = [config.size, config.images, config.validation, config.seed]
-    return f"{re.sub(r'[^A-Za-z0-9]+', '_', config.name)}-{identity([config.name, place, *sizes])}"
+    told = identity([config.name, place, *sizes, version])
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', config.name)}-{told}"
 
 
 def _version(listed: Listed, parts: Parts) -> str | None:

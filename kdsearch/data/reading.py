@@ -40,7 +40,8 @@ def in_order(items: Items, rows: np.ndarray, processes: int | None = None) -> It
     if not len(rows):
         return
     if processes is None:
-        processes = 0 if len(rows) < ALONE else min(MOST, _cpus())
+        alone = len(rows) < ALONE or not items.forked
+        processes = 0 if alone else min(MOST, _cpus())
     first = items.read(int(rows[0]))
     loader = DataLoader(
         _Chosen(items, rows),

@@ -42,10 +42,14 @@ class Items:
     read : callable
         Pixels of one row, uint8 of shape (C, H, W): the same every time. Raises a `UserError` that
         names the row where it cannot be read.
+    forked : bool
+        Whether forks of this process may read too, side by side. Not what a user wrote: a file that
+        it has opened would have one position for all of them.
     """
 
     labels: np.ndarray
     read: Callable[[int], np.ndarray]
+    forked: bool = False
 
 
 class Listed(NamedTuple):

@@ -88,7 +88,7 @@ class History:
         """Fold one more event in."""
         kind = event["event"]
         if kind in LATEST:
-            setattr(self, LATEST[kind], event)
+            self._replace(LATEST[kind], event)
         elif kind == "trial":
             self._start(event)
         elif kind == "epoch":
@@ -113,6 +113,11 @@ class History:
         """Seconds of the epochs of a trial since it last rested."""
         total = sum(epoch["seconds"] for epoch in self.epochs[trial_id])
         return max(0.0, total - self.rested.get(trial_id, 0.0))
+
+    def _replace(self, name: str, event: Event) -> None:
+        setattr(self, name, event)
+        if name == "header" and not self.trials:  # mended before it began: another search
+            self.resources.clear()
 
     def _start(self, event: Event) -> None:
         """A trial begins; what an earlier run of it came to is void."""

@@ -140,13 +140,11 @@ def share(resources: ResourcesConfig) -> dict[str, float]:
     cpu = 1.0 if resources.cpu == "auto" else float(resources.cpu)
     taken = {"cpu": cpu, "gpu": float(gpu)}
     refuse_more(taken)
-    if 1 < taken["gpu"] != int(taken["gpu"]):
-        raise UserError("resources.gpu", f"{gpu}: above 1 only whole GPUs can be had")
     return taken
 
 
 def refuse_more(taken: dict[str, float]) -> None:
-    """Refuse a trial that takes more than any node has, on a cluster that will not grow.
+    """Refuse a trial that takes what no node has, on a cluster that will not grow.
 
     Raises
     ------
@@ -164,6 +162,8 @@ def refuse_more(taken: dict[str, float]) -> None:
             if not _autoscales():
                 raise UserError(f"resources.{name}", f"{fault}; {REMEDIES[name]}")
             logging.getLogger("kdsearch").warning("resources.%s: %s yet", name, fault)
+    if 1 < (gpu := taken.get("gpu", 0.0)) != int(gpu):
+        raise UserError("resources.gpu", f"{gpu:g}: above 1 only whole GPUs can be had")
 
 
 def place() -> str:
@@ -176,6 +176,11 @@ def place() -> str:
         if has.get("CPU"):
             kinds.add(f"{has['CPU']:g} CPU" + gpus * bool(has.get("GPU")))
     return "; ".join(sorted(kinds))
+
+
+def nodes() -> int:
+    """How many of them can train."""
+    return sum(bool(n["Alive"] and n["Resources"].get("CPU")) for n in ray.nodes())
 
 
 def poorest_node(taken: dict[str, float]) -> dict[str, float]:

@@ -62,7 +62,7 @@ class Driver:
         others = ("rerun",) if proposer is not None else ("rerun", "search")
         self.flight = InFlight(
             (e for e in self.history.running.values() if e["purpose"] not in others),
-            self.history.crowded.get(ground.place, math.inf),
+            self.history.crowded.get(ground.machines, math.inf),
         )
         self.running = self.flight.running
         trials = self.history.trials
@@ -173,7 +173,7 @@ class Driver:
     def crowd(self, running: int) -> None:
         """The memory was too small for so many trials at a time: from now on it is one fewer."""
         if self.flight.crowd(running):
-            crowd = {"event": "crowd", "place": self.ground.place, "most": self.flight.most}
+            crowd = {"event": "crowd", "place": self.ground.machines, "most": self.flight.most}
             self.store.append({**crowd, "at": now()})
 
     def end(
@@ -196,6 +196,7 @@ class Driver:
         event = self.running.pop(trial_id, None)
         if event is None:
             return
+        self.flight.eased(status)
         epochs = epoch_events(self.history, trial_id, reports)
         if status in ("complete", "stopped") and (fault := self.judge.fault(event, epochs)):
             status, error, weights = "diverged", fault, None

@@ -56,6 +56,8 @@ class Ground:
         Measures what the objectives and constraints ask for; nothing by default.
     place : str
         The kinds of machines that train: what is known of their memory holds for no others.
+    nodes : int
+        How many of them there are.
     """
 
     config: SearchConfig
@@ -67,6 +69,12 @@ class Ground:
     store: StoreConfig | None = None
     meter: Meter = field(default_factory=Meter)
     place: str = ""
+    nodes: int = 1
+
+    @property
+    def machines(self) -> str:
+        """All that train: how many trials they hold says nothing of more of them."""
+        return self.place if self.nodes == 1 else f"{self.nodes} nodes: {self.place}"
 
     @property
     def outline(self) -> Description:

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from kdsearch.results.history import Event
 
 MOST_LOSSES = 3  # workers that may die with one trial
+# Ends without a failure, after which one trial more may run at a time again: what took the memory
+# may have been one student, or another user.
+CALM = 20
 
 
 class InFlight:
@@ -28,12 +31,13 @@ class InFlight:
     losses : Counter of str
         How many workers died with each trial.
     most : float
-        Trials at a time; fewer once one has run out of memory.
+        Trials at a time; fewer once one has run out of memory, and more again after a while.
     """
 
     def __init__(self, waiting: Iterable[Event], most: float = math.inf) -> None:
         self.running: dict[str, Event] = {}
         self.most = max(1, most)
+        self._calm = 0
         self._waiting = deque(waiting)
         self.losses: Counter[str] = Counter()
 
@@ -69,4 +73,11 @@ class InFlight:
     def crowd(self, running: int) -> bool:
         """The memory was too small for so many at a time: one fewer; whether that is news."""
         before, self.most = self.most, min(self.most, max(1, running - 1))
+        self._calm = 0
         return self.most < before
+
+    def eased(self, status: str) -> None:
+        """A trial ended: after enough of them the number at a time grows by one."""
+        self._calm = 0 if status == "failed" else self._calm + 1
+        if self._calm >= CALM:
+            self.most, self._calm = self.most + 1, 0

@@ -170,10 +170,13 @@ def _compare(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> No
             continue
         if path.startswith("budget.") and _larger(was.get(path), now.get(path)):
             continue
+        if path.partition(".")[0] == "resources":  # of the machines, not of what is searched
+            continue
         raise UserError(
             path,
             f"{folder} was started with {was.get(path)!r}, this file says {now.get(path)!r}; only "
-            "a larger budget may change: give the search another name, or another --results",
+            "a larger budget, or resources, may change: give the search another name, or another "
+            "--results",
         )
 
 

@@ -62,6 +62,9 @@ def settle(
     if asked.cpu != "auto" and (asked.gpu != "auto" or not taken["gpu"]):
         return taken
     known = store.history.resources.get(ground.place)
+    begun = any(trial["purpose"] == "search" for trial in store.history.trials.values())
+    if begun and not store.history.resources and asked.cpu != "auto":
+        return taken  # begun by an earlier kdsearch, with the usual
     if known is not None and known.keys() >= {"cpu", "gpu", "memory_mib", "why"}:
         share = Share(known["cpu"], known["gpu"], known["memory_mib"], known["why"])
         why = "as this search chose before"

@@ -49,6 +49,9 @@ class Workers:
     def run(self, driver: Driver) -> bool:
         """Run the driver's trials on Ray; False where it was interrupted."""
         watch = self.show.watch(driver)
+        if driver.flight.most < self._slots:
+            most = f"{driver.flight.most:g} trials at a time"
+            self.show.say(f"memory: at most {most} at first, for more ran out of it here before")
         with short_collections():
             peak = fit(driver, self._trainable, self._slots, watch, self.show.say)
         self.show.worker_rss_mib = max(self.show.worker_rss_mib, peak)
@@ -93,6 +96,7 @@ def hired(
             store=summary.stock.config,
             meter=meter,
             place=cluster.place(),
+            nodes=cluster.nodes(),
         )
         run = try_on_cluster(shared, records, stores, taken)
         taken = settle(ground, store, taken, run, show.say)

@@ -163,3 +163,12 @@ def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UserError, match=r"^data: a process that reads images died") as caught:
         list(found)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_it_is_read_by_this_process_alone(monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    """A file that it has opened would have one position for all that were forked."""
+    monkeypatch.setattr(reading, "ALONE", 0)
+    own = Own()
+    load(own, stream=stream)
+    assert set(own.asked) == set(range(40))

@@ -111,12 +111,13 @@ def test_what_is_not_whole_is_decoded_again(root: Path, harm: str) -> None:
     assert "are decoded into" in said[2]
 
 
-def test_another_state_of_the_files_takes_the_place_of_the_old(root: Path) -> None:
+def test_another_state_of_the_files_leaves_the_old_one_to_those_who_read_it(root: Path) -> None:
     first = load(root)
     before = first.id
     Image.new("RGB", (20, 20)).save(root / "a" / "01.png")
     changed = load(root)
-    assert changed.id != before and changed.folder == first.folder
+    assert changed.id != before and changed.folder != first.folder
+    assert first.folder is not None and first.folder.is_dir()
     assert first.train.images.shape == changed.train.images.shape  # mapped still
     assert changed.id == load(root, stream=False).id
     assert load(root, size=6).folder != first.folder != load(root, seed=1).folder

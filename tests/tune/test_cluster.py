@@ -102,12 +102,12 @@ def test_slots_are_what_fits_by_cpu_and_gpu(
 
 def test_a_place_names_every_kind_of_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "ray", Fake({"CPU": 4}, {"CPU": 4}))
-    assert cluster.place() == "4 CPU"
+    assert cluster.place() == "4 CPU" and cluster.nodes() == 2
     both = Fake({"CPU": 4, "memory": 5}, {"CPU": 16, "GPU": 2, "accelerator_type:H200": 1})
     monkeypatch.setattr(cluster, "ray", both)
     assert cluster.place() == "16 CPU, 2 GPU (H200); 4 CPU"
     monkeypatch.setattr(cluster, "ray", Fake({"CPU": 0}, {"CPU": 2}))  # a head that trains nothing
-    assert cluster.place() == "2 CPU"
+    assert cluster.place() == "2 CPU" and cluster.nodes() == 1
 
 
 def test_the_poorest_node_is_of_those_that_can_run_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:

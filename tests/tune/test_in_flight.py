@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdsearch.tune.in_flight import MOST_LOSSES, InFlight
+from kdsearch.tune.in_flight import CALM, MOST_LOSSES, InFlight
 
 
 def event(name: str) -> dict[str, str]:
@@ -57,3 +57,17 @@ def test_a_trial_whose_worker_is_replaced_is_next() -> None:
     flight.renew("0")
     assert [flight.take(), flight.take()] == [event("0"), event("1")]
     assert not flight.running
+
+
+def test_after_enough_quiet_ends_one_more_may_run_again() -> None:
+    flight = InFlight((), most=2)
+    for _ in range(CALM - 1):
+        flight.eased("complete")
+    flight.eased("failed")
+    for _ in range(CALM - 1):
+        flight.eased("stopped")
+    assert flight.most == 2
+    flight.eased("complete")
+    assert flight.most == 3
+    flight.crowd(3)
+    assert flight.most == 2

@@ -70,7 +70,6 @@ def test_a_bound_that_is_lifted_is_a_larger_budget(tmp_path: Path) -> None:
         ({"training": {"epochs": 4, "lr": {"float": [0.01, 0.2]}}}, "training.lr.float[1]"),
         ({"constraints": {"parameters": 3000}}, "constraints.parameters"),
         ({"student": {"family": "mlp", "widths": [4]}}, "student.widths.each"),
-        ({"resources": {"cpu": 2}}, "resources.cpu"),
     ],
 )
 def test_any_other_edit_is_refused_by_its_key(
@@ -82,6 +81,12 @@ def test_any_other_edit_is_refused_by_its_key(
     assert error.value.place == place
     assert "another name" in error.value.fault and "\n" not in str(error.value)
     assert (log_of(begun), (begun / "config.yaml").read_text()) == before
+
+
+def test_other_machines_may_need_other_resources(begun: Path) -> None:
+    opened(begun, resources={"cpu": 2})
+    with open_search(begun, made_config(resources="auto")) as store:
+        assert store.history.header["config"]["resources"] == "auto"
 
 
 def test_a_file_that_is_mended_before_its_first_trial_is_taken(tmp_path: Path) -> None:
