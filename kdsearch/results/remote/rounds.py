@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from kdsearch.results.remote.carrying import GONE, Stamp, after_log, before_log, files_of, kind_of
-from kdsearch.results.remote.objects import Objects
+from kdsearch.results.remote.objects import Objects, Told
 from kdsearch.results.remote.sending import LogSender
 from kdsearch.results.remote.writer import Writer
 
@@ -31,7 +31,8 @@ class Rounds:
     log_end : callable
         How far the log is on the disk.
     told : callable
-        Called after every call that went well, and in the midst of long ones; raises nothing.
+        Called after every file that was put or removed, after every round, and in the midst of
+        long uploads; raises nothing. That reads answer says nothing: a full store reads well.
     go_on : callable
         Called after every file; what it raises ends the round.
 
@@ -60,7 +61,7 @@ class Rounds:
         self.writer, self.sender, self.sent = writer, sender, sent
         self.still = threading.Lock()
         self.log_end: Callable[[], int] = lambda: sender.end
-        self.told: Callable[[], None] = lambda: None
+        self.told: Told = lambda further: None
         self.go_on: Callable[[], None] = lambda: None
         self._next_views = 0.0
 
@@ -74,7 +75,6 @@ class Rounds:
         UnreachableError
         """
         self.writer.check()
-        self.told()
         self._put_ahead()
         views = last or time.monotonic() >= self._next_views
         with ExitStack() as stack:
@@ -138,7 +138,7 @@ class Rounds:
                 continue  # it comes back when the search closes, or not
             if kind_of(key, self.search) != "teacher":
                 self.objects.remove(key)
-                self.told()
+                self.told(True)
             del self.sent[key]
 
     def _sign(self, last: bool) -> None:
@@ -148,4 +148,4 @@ class Rounds:
         elif self.writer.due:
             self.writer.alone(self.sender.segments())
             self.writer.beat(self.sender.end)
-        self.told()
+        self.told(True)
