@@ -122,6 +122,8 @@ class Rounds:
                 try:
                     opened[key] = stack.enter_context((self.results / key).open("rb"))
                 except FileNotFoundError:  # it has just gone: the log needs it no more
+                    if not (self.results / self.search).is_dir():
+                        raise
                     del files[key]
         return end, files, opened
 
