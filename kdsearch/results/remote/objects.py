@@ -145,16 +145,22 @@ class Objects:
             target = path if self._whole else f"{path}.{uuid.uuid4().hex[:8]}.part"
             if not self._whole:
                 self._fs.create_dir(path.rpartition("/")[0], recursive=True)
-            with self._fs.open_output_stream(target, compression=None) as file:
-                for number, piece in enumerate(_pieces(content)):
-                    file.write(piece)
-                    # The first only fills a buffer; what an earlier try had put is no news.
-                    further = number > self._reached.get(key, 0)
-                    if further:
-                        self._reached[key] = number
-                    told(further)
-            if not self._whole:
-                self._move(target, path)
+            try:
+                with self._fs.open_output_stream(target, compression=None) as file:
+                    for number, piece in enumerate(_pieces(content)):
+                        file.write(piece)
+                        # The first only fills a buffer; what an earlier try had put is no news.
+                        further = number > self._reached.get(key, 0)
+                        if further:
+                            self._reached[key] = number
+                        told(further)
+                if not self._whole:
+                    self._move(target, path)
+            except BaseException:
+                if not self._whole:  # each try would leave one, where there may be no room
+                    with suppress(Exception):
+                        self._fs.delete_file(target)
+                raise
 
         self._call(put)
         self._reached.pop(key, None)

@@ -135,9 +135,12 @@ class Rounds:
 
     def _drop(self, files: dict[str, Stamp], last: bool) -> None:
         """Remove what stood beside an earlier state of the log, and no longer does."""
-        for key in [key for key in self.sent if key not in files]:
-            if key.rpartition("/")[2] in GONE and not last:
-                continue  # it comes back when the search closes, or not
+        gone = [key for key in self.sent if key not in files]
+        if not last:  # those of the names of GONE come back when the search closes, or not
+            gone = [key for key in gone if key.rpartition("/")[2] not in GONE]
+        if gone:
+            self._sure()
+        for key in gone:
             if kind_of(key, self.search) != "teacher":
                 self.objects.remove(key)
                 self.told(True)
@@ -145,9 +148,14 @@ class Rounds:
 
     def _sign(self, last: bool) -> None:
         if last:
-            self.sender.gather(self.told)
+            self.sender.gather(self.told, self._sure)
             self.writer.beat(self.sender.end, still=False)
         elif self.writer.due:
             self.writer.alone(self.sender.segments())
             self.writer.beat(self.sender.end)
         self.told(True)
+
+    def _sure(self) -> None:
+        """Find out that what is there is still ours to remove: a round may have slept."""
+        self.writer.check()
+        self.writer.alone(self.sender.segments())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from kdsearch.errors import UserError
@@ -47,7 +48,7 @@ class LogSender:
     def send(self, end: int, told: Told) -> None:
         """Put the bytes up to `end`, and gather those before them where they lie in many files."""
         if self._scattered and self.end:
-            self._gather(told)
+            self._gather(told, lambda: None)
             self._scattered = False
         if end > self.end:
             self._tail.add(self._put(self.end, end, told))
@@ -57,19 +58,25 @@ class LogSender:
             self._litter.update(parts)
         self._clear(told)
 
-    def gather(self, told: Told) -> None:
-        """Make the log one file, where it is not too long for that, and remove all others."""
+    def gather(self, told: Told, sure: Callable[[], None]) -> None:
+        """Make the log one file, where it is not too long for that, and remove those it is of.
+
+        `sure` is called before any is removed, and raises where that is no longer ours to do.
+        """
         if self.end <= MOST and len(self.segments()) > 1:
-            self._gather(told)
+            self._gather(told, sure)
 
     def segments(self) -> list[Segment]:
         """All that are there, of all writers."""
         return list(segments_there(self.objects, self._folder.partition("/")[0]).values())
 
-    def _gather(self, told: Told) -> None:
+    def _gather(self, told: Told, sure: Callable[[], None]) -> None:
         whole = self._put(0, self.end, told)
-        self._litter |= {segment for segment in self.segments() if segment != whole}
+        # Later ones are a successor's, who took a writer that slept for dead.
+        old = {s for s in self.segments() if s.generation <= self._generation}
+        self._litter |= old - {whole}
         self._tail = Tail([(FAN, whole)])  # no level that another one reaches
+        sure()
         self._clear(told)
 
     def _put(self, start: int, end: int, told: Told) -> Segment:

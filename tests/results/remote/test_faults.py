@@ -160,7 +160,7 @@ def test_an_end_that_cannot_be_sent_is_told_and_sent_by_the_next_run(
 def test_an_address_that_only_reads_pauses_and_stops_and_ends(
     server: Server, cache: Path, finished: bool
 ) -> None:
-    uri = server.uri("full")
+    uri = server.uri(f"full-{finished}")
     hurried(pause=0.3, stop=1.0, request=0.5, closing=0.5)
     with pytest.raises(UserError) as stopped, opened(uri) as driver:
         launch = started(driver)
@@ -187,6 +187,7 @@ def test_a_long_upload_that_fails_again_at_the_same_place_is_no_answer(
         with pytest.raises(UnreachableError, match="full"):
             objects_of.put("made/a.json", b"123456", told.append)
     assert told == [False, True, True, False, False, False]
+    assert not there(f"file://{tmp_path}/far")  # nor is half of it left aside
 
 
 class Strict:
