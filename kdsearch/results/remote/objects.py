@@ -150,15 +150,14 @@ class Objects:
                     for number, piece in enumerate(_pieces(content)):
                         file.write(piece)
                         # The first only fills a buffer; what an earlier try had put is no news.
-                        further = number > self._reached.get(key, 0)
-                        if further:
+                        if further := number > self._reached.get(key, 0):
                             self._reached[key] = number
                         told(further)
                 if not self._whole:
                     self._move(target, path)
             except BaseException:
-                if not self._whole:  # each try would leave one, where there may be no room
-                    with suppress(Exception):
+                with suppress(Exception):  # each try would leave one, where there may be no room
+                    if not self._whole:
                         self._fs.delete_file(target)
                 raise
 

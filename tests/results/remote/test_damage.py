@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kdsearch.errors import UserError
-from kdsearch.results.remote import WorkingCopy, reading, rounds
+from kdsearch.results.remote import WorkingCopy, carrying, reading, rounds
 from kdsearch.results.remote.carrying import files_of, kind_of
 from kdsearch.results.remote.segments import Segment
 from kdsearch.results.store import ResultStore, read_trials
@@ -108,6 +108,25 @@ def test_what_was_sent_from_here_is_sent_again(uri: str, caplog: pytest.LogCaptu
     assert outcome(of(uri)) == outcome(copy) and len(outcome(copy)) == 8
 
 
+def test_what_is_damaged_there_is_not_replaced_by_less(uri: str) -> None:
+    copy = searched(uri)
+    (name,) = log_there(uri)
+    put_there(uri, name, read_there(uri, name)[:-9])
+    before, lines = there(uri), (copy / "log.jsonl").read_bytes().splitlines(keepends=True)
+    (copy / "log.jsonl").write_bytes(b"".join(lines[:-3]))
+    with pytest.raises(UserError, match="is cut short"), opened(uri):
+        pass
+    assert {name: before[name]}.items() <= there(uri).items() and len(log_there(uri)) == 1
+
+
+def test_a_log_here_that_cannot_be_read_is_one_line(uri: str) -> None:
+    (WorkingCopy.at(uri, "made").folder / "log.jsonl").mkdir(parents=True)
+    copy = WorkingCopy.at(uri, "made")
+    with pytest.raises(UserError, match=r"log\.jsonl: cannot be read") as caught, copy.brought():
+        pass
+    assert "\n" not in str(caught.value)
+
+
 def test_many_files_are_put_in_portions(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     most: list[int] = []
     taken = rounds.Rounds._taken
@@ -158,10 +177,14 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(
         assert before and before == {key for key in there(uri) if "/states/" in key}
 
 
-def test_rows_are_taken_before_their_epochs(tmp_path: Path) -> None:
-    for name in ("epochs.parquet", "trials.parquet", "a.csv"):
-        (tmp_path / "made").mkdir(exist_ok=True)
-        (tmp_path / "made" / name).write_bytes(b"x")
+def test_rows_are_taken_before_their_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made").mkdir()
+    names = [tmp_path / "made" / name for name in ("epochs.parquet", "trials.parquet")]
+    for name in names:
+        name.write_bytes(b"x")
+    monkeypatch.setattr(carrying, "_below", lambda folder: names if folder.exists() else [])
     assert next(iter(files_of(tmp_path, "made"))) == "made/trials.parquet"
 
 
