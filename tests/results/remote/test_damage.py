@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,27 @@ def test_a_file_that_is_gone(scattered: str, which: int) -> None:
     line = refused(scattered)
     assert "/made/log: " in line and "missing" in line
     assert "restore that file, or run this on" in line
+
+
+@pytest.mark.parametrize("which", [1, -1])
+def test_a_file_that_a_list_left_out_once_is_no_gap(
+    scattered: str, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists: list[int] = []
+
+    def listed(*given: Any) -> dict[str, Segment]:
+        found = kept(*given)
+        lists.append(len(found))
+        if len(lists) < 3:
+            del found[sorted(found)[which]]
+        return found
+
+    module = sys.modules["kdsearch.results.remote.reading"]  # the name is its function's too
+    kept = module.segments_there
+    monkeypatch.setattr(module, "segments_there", listed)
+    with reading(of(scattered)) as folder:
+        assert len((folder / "log.jsonl").read_bytes().splitlines()) > 10
+    assert len(lists) == 3
 
 
 def test_a_file_that_is_cut_short(scattered: str) -> None:
