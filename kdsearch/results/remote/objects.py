@@ -32,9 +32,6 @@ Outcome = TypeVar("Outcome")
 Told = Callable[[bool], None]  # whether more is there than ever before, which an answer is
 
 
-def _nobody(further: bool) -> None: ...
-
-
 class UnreachableError(Exception):
     """A call that failed. `final`: trying it again would not mend it."""
 
@@ -137,9 +134,9 @@ class Objects:
         with on_disk(to):
             write_bytes(to, content)
 
-    def put(self, key: str, content: bytes | IO[bytes], told: Told = _nobody) -> None:
+    def put(self, key: str, content: bytes | IO[bytes], told: Told | None = None) -> None:
         """Put a file in the place of whatever stands there; `told` is called as it goes on."""
-        path = f"{self._base}/{key}"
+        path, told = f"{self._base}/{key}", told or (lambda further: None)
 
         def put() -> None:
             target = path if self._whole else f"{path}.{uuid.uuid4().hex[:8]}.part"
@@ -150,9 +147,9 @@ class Objects:
                     for number, piece in enumerate(_pieces(content)):
                         file.write(piece)
                         # The first only fills a buffer; what an earlier try had put is no news.
-                        if further := number > self._reached.get(key, 0):
-                            self._reached[key] = number
-                        told(further)
+                        before = self._reached.get(key, 0)
+                        self._reached[key] = max(number, before)
+                        told(number > before)
                 if not self._whole:
                     self._move(target, path)
             except BaseException:

@@ -208,7 +208,11 @@ class WorkingCopy:
 
 def _known(results: Path, search: str, there: dict[str, Found]) -> dict[str, Stamp | None]:
     """What need not be put again: files that never change, where they are as long as here."""
-    here = files_of(results, search)
+    try:
+        here = files_of(results, search)
+    except OSError as error:
+        place, fault = error.filename or results, error.strerror or error
+        raise UserError(str(place), f"cannot be listed: {fault}; mend it and run again") from None
     known: dict[str, Stamp | None] = {}
     for key, found in there.items():
         kind = kind_of(key, search)
