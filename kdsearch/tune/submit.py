@@ -7,11 +7,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 import kdsearch
 from kdsearch.errors import UserError
-from kdsearch.results.remote import is_address, without_secrets
+from kdsearch.results.remote import is_address, refuse_secrets
 from kdsearch.search_config import SearchConfig, load_config
 
 
@@ -82,9 +81,7 @@ def shown_token() -> Iterator[None]:
 def _check_paths(config: SearchConfig, results: str) -> None:
     """Refuse paths that mean nothing where the job runs."""
     if is_address(results):
-        if urlsplit(results).password is not None:
-            fault = "holds a secret, which all who see the cluster's jobs would read; leave it to "
-            raise UserError(without_secrets(results), f"{fault}the environment of its head node")
+        refuse_secrets(results)
     elif not PurePosixPath(results).is_absolute():
         fault = "give an absolute path that the nodes share, or an address: s3://bucket/folder"
         raise UserError("--results", f"{results}: {fault}")

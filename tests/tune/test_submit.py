@@ -65,6 +65,27 @@ def test_a_job_that_brought_the_code_is_not_told_to_again(monkeypatch: pytest.Mo
 def test_an_address_needs_no_shared_folder_and_may_hold_no_secret() -> None:
     with pytest.raises(UserError, match="is it the job server"):  # so far it comes
         submit_search(DIGITS, NOBODY, "s3://bucket/folder?region=us-east-1")
-    with pytest.raises(UserError, match="holds a secret, which all who see") as caught:
-        submit_search(DIGITS, NOBODY, "s3://key:word@bucket/folder")
-    assert str(caught.value).startswith("s3://bucket/folder: ") and "word" not in str(caught.value)
+    with pytest.raises(UserError, match="is it the job server"):
+        submit_search(DIGITS, NOBODY, "abfs://container@account.dfs.core.windows.net/folder")
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        "s3://key:word@bucket/folder",
+        "s3://word@bucket/folder",
+        "s3://key:wo/word@bucket/folder",
+        "s3://bucket/folder?secret_key=word",
+        "s3://bucket/folder?endpoint_override=http://key:word@host",
+        "abfs://account:word@account.dfs.core.windows.net/folder",
+        "abfs://container@account.dfs.core.windows.net/folder?sas_token=word",
+        "gs://bucket/folder?access_token=word",
+        "s3://[word",
+    ],
+)
+def test_an_address_of_a_job_holds_no_secret(results: str) -> None:
+    with pytest.raises(UserError) as caught:
+        submit_search(DIGITS, NOBODY, results)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(results.partition("://")[0] + "://") and "job server" not in line
+    assert "[" in results or ("what may be a secret" in line and "word" not in line)

@@ -4,7 +4,7 @@ A search runs in a working copy on this machine, whose log stays the truth, and 
 address as it goes. Readers bring what they need into a passing folder.
 """
 
-from kdsearch.results.remote.address import is_address, without_secrets
+from kdsearch.results.remote.address import is_address, refuse_secrets
 from kdsearch.results.remote.mirror import Mirror
 from kdsearch.results.remote.reading import reading, reading_student, shown
 from kdsearch.results.remote.working_copy import WorkingCopy
@@ -15,6 +15,6 @@ __all__ = [
     "is_address",
     "reading",
     "reading_student",
+    "refuse_secrets",
     "shown",
-    "without_secrets",
 ]

@@ -20,7 +20,9 @@ START = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 SQUASHED = re.compile(r"(s3|gs|gcs|hdfs|viewfs|abfs|abfss|file):/")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 SAID = ("region", "scheme", "endpoint_override", "allow_bucket_creation", "tls_ca_file_path")
-PLAIN = {"region", "scheme", "allow_bucket_creation", "retry_limit_seconds"}  # hide nothing
+RETRIES = "retry_limit_seconds"
+PLAIN = {"region", "scheme", "allow_bucket_creation", RETRIES}  # hide nothing
+CONTAINER = re.compile(r"abfss?://[a-z0-9$-]+")  # before the @ of an account
 REMEDY = "give s3://bucket/folder, gs://bucket/folder, hdfs://host/folder or file:///folder"
 # What pyarrow raises, of addresses and of calls.
 FAULTS = (OSError, pa.ArrowException, ValueError, NotImplementedError)
@@ -32,12 +34,13 @@ def is_address(results: str | os.PathLike[str]) -> bool:
     Raises
     ------
     UserError
-        An address that was made a path, which has lost a slash.
+        An address that has lost a slash, as one does that was made a path.
     """
-    if isinstance(results, str):
-        return START.match(results) is not None
-    if SQUASHED.match(path := os.fspath(results)):
-        raise UserError(path[:8], "a path has no place for the // of an address; give a string")
+    if isinstance(results, str) and START.match(results):
+        return True
+    if found := SQUASHED.match(os.fspath(results)):
+        fault = "a path has no place for the // of an address; give a string that has it"
+        raise UserError(found[0], fault)
     return False
 
 
@@ -113,9 +116,9 @@ def _word(path: str) -> str:
 
 def _bounded(uri: str, scheme: str, options: dict[str, str], patience: Patience) -> str:
     """The address, where retries of minutes within a call are switched off by it."""
-    if scheme not in ("gs", "gcs") or "retry_limit_seconds" in options:
+    if scheme not in ("gs", "gcs") or RETRIES in options:
         return uri
-    limit = urlencode({"retry_limit_seconds": patience.request})
+    limit = urlencode({RETRIES: patience.request})
     return f"{uri}{'&' if '?' in uri else '?'}{limit}"
 
 
@@ -141,6 +144,28 @@ def without_secrets(uri: str) -> str:
     scheme, _, rest = uri.partition("://")
     rest = re.split(r"[?#]", rest)[0].rpartition("@")[2]
     return f"{scheme}://{rest}"[:200]
+
+
+def refuse_secrets(uri: str) -> None:
+    """Refuse an address that not all may read: with a user, or an option that we do not know.
+
+    Raises
+    ------
+    UserError
+        Such an address, or none at all.
+    """
+    try:
+        split = urlsplit(uri)
+    except ValueError as error:
+        raise UserError(without_secrets(uri), f"{error}; {REMEDY}") from None
+    options = parse_qsl(split.query, keep_blank_values=True)
+    user, mark, _ = uri.partition("?")[0].rpartition("@")
+    container = split.scheme in ("abfs", "abfss") and CONTAINER.fullmatch(user)
+    odd = any(name not in {*SAID, *PLAIN} or "@" in value for name, value in options)
+    if odd or split.fragment or (mark and not container):
+        fault = "holds what may be a secret, which all who see the cluster's jobs would read; give "
+        remedy = "credentials to the environment of its head node, and here only these options: "
+        raise UserError(without_secrets(uri), fault + remedy + ", ".join([*SAID, RETRIES]))
 
 
 def _secrets(uri: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ VIEW = re.compile(
 )
 TEACHER = re.compile(r"teachers/[A-Za-z0-9_-]{1,64}/(teacher\.json|model\.safetensors|logits\.npy)")
 GONE = ("near.parquet", "near.csv")  # views that a later search may have none of
+ROWS = "trials.parquet"
 CARDS = ("teacher.json", "student.json")
 Stamp = tuple[int, int]  # when it was written, and its size
 
@@ -35,12 +37,23 @@ def kind_of(key: str, search: str) -> str | None:
 
 
 def files_of(results: Path, search: str) -> dict[str, Stamp]:
-    """The files of a working copy that are carried, but for the log."""
+    """The files of a working copy that are carried, but for the log.
+
+    Rows are seen before their epochs, which are written first: no row is taken without its own.
+
+    Raises
+    ------
+    OSError
+        A folder that cannot be listed, or is gone: that is no sign that its files are.
+    """
     found: dict[str, Stamp] = {}
-    for path in (*_below(results / search), *_below(results / "teachers")):
+    if not (results / search).is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the working copy is gone", str(results / search))
+    paths = [*_below(results / search), *_below(results / "teachers")]
+    for path in sorted(paths, key=lambda path: path.name != ROWS):
         key = path.relative_to(results).as_posix()
         if kind_of(key, search) is not None:
-            with suppress(OSError):  # it went meanwhile
+            with suppress(FileNotFoundError):  # it went meanwhile
                 told = path.stat()
                 found[key] = told.st_mtime_ns, told.st_size
     return found
@@ -57,11 +70,16 @@ def before_log(keys: Iterable[str], search: str) -> list[str]:
 def after_log(keys: Iterable[str], search: str) -> list[str]:
     """Views of the log: epochs before the rows that they are of."""
     views = (key for key in keys if kind_of(key, search) == "view")
-    return sorted(views, key=lambda key: (key.endswith("/trials.parquet"), key))
+    return sorted(views, key=lambda key: (key.endswith(f"/{ROWS}"), key))
 
 
 def _below(folder: Path) -> Iterator[Path]:
     """Files of a folder to the third level; what goes meanwhile is left out."""
-    for above, folders, names in os.walk(folder):
+
+    def told(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for above, folders, names in os.walk(folder, onerror=told):
         folders[:] = [name for name in folders if name not in ("outputs", "log")]
         yield from (Path(above, name) for name in names)

@@ -146,9 +146,10 @@ class Mirror:
 
     # Inside
 
-    def _answer(self) -> None:
-        """The address has answered. A long upload gives a sign of life in its midst."""
-        self._answered, self._since = time.monotonic(), datetime.now().astimezone()
+    def _answer(self, further: bool) -> None:
+        """The address has taken something. A long upload gives a sign of life in its midst."""
+        if further:
+            self._answered, self._since = time.monotonic(), datetime.now().astimezone()
         if self.rounds.writer.due:
             try:
                 with suppress(UnreachableError):

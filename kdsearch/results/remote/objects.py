@@ -29,6 +29,7 @@ FINAL = (
 )  # fmt: skip
 PART = re.compile(r"\.[0-9a-f]{8}\.part$")  # how a file is called until it is whole
 Outcome = TypeVar("Outcome")
+Told = Callable[[bool], None]  # whether more is there than ever before, which an answer is
 
 
 class UnreachableError(Exception):
@@ -65,6 +66,7 @@ class Objects:
     def __init__(self, address: Address, patience: Patience, trying: float = 0.0) -> None:
         self.address, self.patience, self.trying = address, patience, trying
         self._fs, self._base = address.filesystem, address.path
+        self._reached: dict[str, int] = {}  # pieces of files that are not yet whole
         store = self._fs
         while isinstance(store, fs.SubTreeFileSystem):
             store = store.base_fs
@@ -132,25 +134,33 @@ class Objects:
         with on_disk(to):
             write_bytes(to, content)
 
-    def put(
-        self, key: str, content: bytes | IO[bytes], told: Callable[[], None] = lambda: None
-    ) -> None:
+    def put(self, key: str, content: bytes | IO[bytes], told: Told | None = None) -> None:
         """Put a file in the place of whatever stands there; `told` is called as it goes on."""
-        path = f"{self._base}/{key}"
+        path, told = f"{self._base}/{key}", told or (lambda further: None)
 
         def put() -> None:
             target = path if self._whole else f"{path}.{uuid.uuid4().hex[:8]}.part"
             if not self._whole:
                 self._fs.create_dir(path.rpartition("/")[0], recursive=True)
-            with self._fs.open_output_stream(target, compression=None) as file:
-                for piece in _pieces(content):
-                    file.write(piece)
-                    told()
-            if not self._whole:
-                self._move(target, path)
+            try:
+                with self._fs.open_output_stream(target, compression=None) as file:
+                    for number, piece in enumerate(_pieces(content)):
+                        file.write(piece)
+                        # The first only fills a buffer; what an earlier try had put is no news.
+                        before = self._reached.get(key, 0)
+                        self._reached[key] = max(number, before)
+                        told(number > before)
+                if not self._whole:
+                    self._move(target, path)
+            except BaseException:
+                with suppress(Exception):  # each try would leave one, where there may be no room
+                    if not self._whole:
+                        self._fs.delete_file(target)
+                raise
 
         self._call(put)
-        told()
+        self._reached.pop(key, None)
+        told(True)
 
     def remove(self, key: str) -> None:
         """Remove a file, if it is there."""

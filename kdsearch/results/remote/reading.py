@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from kdsearch.results.remote import patience as times
 from kdsearch.results.remote.address import is_address, read_address
 from kdsearch.results.remote.carrying import files_of, kind_of
 from kdsearch.results.remote.objects import Objects, WentError, on_disk
-from kdsearch.results.remote.reconcile import read_remote
+from kdsearch.results.remote.reconcile import MissingError, read_remote
 from kdsearch.results.remote.sending import segments_there
 from kdsearch.results.remote.writer import claim_of
 from kdsearch.whole import write_bytes
@@ -137,14 +138,21 @@ def _passing() -> Iterator[str]:
         yield name
 
 
-def _again(bring: Callable[[], None], times: int = 20) -> None:
-    """Bring a search; anew where its writer has gathered what was about to be read."""
-    for left in reversed(range(times)):
+def _again(bring: Callable[[], None], went: int = 20, missing: int = 5) -> None:
+    """Bring a search; anew where its writer has gathered what was about to be read.
+
+    A list that a writer replaces files in may show neither the old ones nor the new one.
+    """
+    while True:
         try:
             return bring()
         except WentError:
-            if not left:
+            if not (went := went - 1):
                 raise
+        except MissingError:
+            if not (missing := missing - 1):
+                raise
+            time.sleep(times.USUAL.again)
 
 
 def _elsewhere(error: UserError, here: str, there: str) -> UserError:

@@ -49,6 +49,10 @@ def write_note(folder: Path, note: Note) -> None:
     write_bytes(folder / NOTE, json.dumps(asdict(note)).encode())
 
 
+class MissingError(UserError):
+    """Bytes that no file there holds: for good, or while files are listed that are replaced."""
+
+
 @dataclass(frozen=True)
 class RemoteLog:
     """The log as it stands at an address.
@@ -78,8 +82,10 @@ def read_remote(
 
     Raises
     ------
+    MissingError
+        Bytes are missing.
     UserError
-        Bytes are missing or are not what was written.
+        They are not what was written.
     UnreachableError
     """
     place = f"{objects.address.shown}/{search}/{FOLDER}"
@@ -88,7 +94,7 @@ def read_remote(
     try:
         parts = chain(there.values())
     except GapError as error:
-        raise UserError(place, f"{error}: a file is gone or was added; {remedy}") from None
+        raise MissingError(place, f"{error}: a file is gone or was added; {remedy}") from None
     pieces: list[bytes] = []
     for part in parts:
         key = f"{search}/{FOLDER}/{part.segment.name}"
@@ -103,7 +109,7 @@ def read_remote(
     log = b"".join(pieces)
     if len(log) < end:
         fault = f"the last {end - len(log)} of {end} bytes are missing: a file is gone; {remedy}"
-        raise UserError(place, fault)
+        raise MissingError(place, fault)
     if (bad := damaged_at(log)) is not None:
         name = next(part.segment.name for part in parts if bad < part.end)
         raise UserError(f"{place}/{name}", f"is not what was written; {remedy}")

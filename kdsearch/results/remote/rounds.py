@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from kdsearch.results.remote.carrying import GONE, Stamp, after_log, before_log, files_of, kind_of
-from kdsearch.results.remote.objects import Objects
+from kdsearch.results.remote.objects import Objects, Told
 from kdsearch.results.remote.sending import LogSender
 from kdsearch.results.remote.writer import Writer
 
@@ -31,7 +31,8 @@ class Rounds:
     log_end : callable
         How far the log is on the disk.
     told : callable
-        Called after every call that went well, and in the midst of long ones; raises nothing.
+        Called after every file that was put or removed, after every round, and in the midst of
+        long uploads; raises nothing. That reads answer says nothing: a full store reads well.
     go_on : callable
         Called after every file; what it raises ends the round.
 
@@ -60,7 +61,7 @@ class Rounds:
         self.writer, self.sender, self.sent = writer, sender, sent
         self.still = threading.Lock()
         self.log_end: Callable[[], int] = lambda: sender.end
-        self.told: Callable[[], None] = lambda: None
+        self.told: Told = lambda further: None
         self.go_on: Callable[[], None] = lambda: None
         self._next_views = 0.0
 
@@ -74,7 +75,6 @@ class Rounds:
         UnreachableError
         """
         self.writer.check()
-        self.told()
         self._put_ahead()
         views = last or time.monotonic() >= self._next_views
         with ExitStack() as stack:
@@ -122,6 +122,8 @@ class Rounds:
                 try:
                     opened[key] = stack.enter_context((self.results / key).open("rb"))
                 except FileNotFoundError:  # it has just gone: the log needs it no more
+                    if not (self.results / self.search).is_dir():
+                        raise
                     del files[key]
         return end, files, opened
 
@@ -133,19 +135,27 @@ class Rounds:
 
     def _drop(self, files: dict[str, Stamp], last: bool) -> None:
         """Remove what stood beside an earlier state of the log, and no longer does."""
-        for key in [key for key in self.sent if key not in files]:
-            if key.rpartition("/")[2] in GONE and not last:
-                continue  # it comes back when the search closes, or not
+        gone = [key for key in self.sent if key not in files]
+        if not last:  # those of the names of GONE come back when the search closes, or not
+            gone = [key for key in gone if key.rpartition("/")[2] not in GONE]
+        if gone:
+            self._sure()
+        for key in gone:
             if kind_of(key, self.search) != "teacher":
                 self.objects.remove(key)
-                self.told()
+                self.told(True)
             del self.sent[key]
 
     def _sign(self, last: bool) -> None:
         if last:
-            self.sender.gather(self.told)
+            self.sender.gather(self.told, self._sure)
             self.writer.beat(self.sender.end, still=False)
         elif self.writer.due:
             self.writer.alone(self.sender.segments())
             self.writer.beat(self.sender.end)
-        self.told()
+        self.told(True)
+
+    def _sure(self) -> None:
+        """Find out that what is there is still ours to remove: a round may have slept."""
+        self.writer.check()
+        self.writer.alone(self.sender.segments())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kdsearch.errors import UserError
-from kdsearch.results.remote.objects import Objects
+from kdsearch.results.remote.objects import Objects, Told
 from kdsearch.results.remote.segments import FAN, Segment, Tail, read_name
 
 FOLDER = "log"
@@ -45,10 +45,10 @@ class LogSender:
         self._folder, self._scattered = f"{search}/{FOLDER}", scattered
         self._tail, self._litter = Tail([]), set[Segment]()
 
-    def send(self, end: int, told: Callable[[], None]) -> None:
+    def send(self, end: int, told: Told) -> None:
         """Put the bytes up to `end`, and gather those before them where they lie in many files."""
         if self._scattered and self.end:
-            self._gather(told)
+            self._gather(told, lambda: None)
             self._scattered = False
         if end > self.end:
             self._tail.add(self._put(self.end, end, told))
@@ -58,22 +58,28 @@ class LogSender:
             self._litter.update(parts)
         self._clear(told)
 
-    def gather(self, told: Callable[[], None]) -> None:
-        """Make the log one file, where it is not too long for that, and remove all others."""
+    def gather(self, told: Told, sure: Callable[[], None]) -> None:
+        """Make the log one file, where it is not too long for that, and remove those it is of.
+
+        `sure` is called before any is removed, and raises where that is no longer ours to do.
+        """
         if self.end <= MOST and len(self.segments()) > 1:
-            self._gather(told)
+            self._gather(told, sure)
 
     def segments(self) -> list[Segment]:
         """All that are there, of all writers."""
         return list(segments_there(self.objects, self._folder.partition("/")[0]).values())
 
-    def _gather(self, told: Callable[[], None]) -> None:
+    def _gather(self, told: Told, sure: Callable[[], None]) -> None:
         whole = self._put(0, self.end, told)
-        self._litter |= {segment for segment in self.segments() if segment != whole}
+        # Later ones are a successor's, who took a writer that slept for dead.
+        old = {s for s in self.segments() if s.generation <= self._generation}
+        self._litter |= old - {whole}
         self._tail = Tail([(FAN, whole)])  # no level that another one reaches
+        sure()
         self._clear(told)
 
-    def _put(self, start: int, end: int, told: Callable[[], None]) -> Segment:
+    def _put(self, start: int, end: int, told: Told) -> Segment:
         with self.log.open("rb") as file:
             file.seek(start)
             content = file.read(end - start)
@@ -86,11 +92,11 @@ class LogSender:
         self.objects.put(f"{self._folder}/{segment.name}", content, told)
         return segment
 
-    def _clear(self, told: Callable[[], None]) -> None:
+    def _clear(self, told: Told) -> None:
         for segment in sorted(self._litter):
             self.objects.remove(f"{self._folder}/{segment.name}")
             self._litter.discard(segment)
-            told()
+            told(True)
 
 
 def segments_there(objects: Objects, search: str) -> dict[str, Segment]:

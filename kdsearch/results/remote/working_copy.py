@@ -148,7 +148,7 @@ class WorkingCopy:
         there = objects.files(self.search)
         segments = segments_there(objects, self.search)
         log = self.folder / "log.jsonl"
-        local = _whole(log.read_bytes()) if log.exists() else b""
+        local = _whole(_read(log))
         remote, ahead = self._compared(objects, segments, before, local)
         end = len(remote.content)
         if ahead == "remote":
@@ -194,6 +194,8 @@ class WorkingCopy:
         except UserError as error:
             if before is None or before.copy != self._note.copy or damaged_at(local) is not None:
                 raise
+            if len(local) < max(self._note.sent, before.end):
+                raise  # it would replace more than it holds
             logging.getLogger("kdsearch").warning("%s; it is sent again from here", error)
             self._note = replace(self._note, sent=0)
             return RemoteLog(b"", []), "local"
@@ -206,7 +208,11 @@ class WorkingCopy:
 
 def _known(results: Path, search: str, there: dict[str, Found]) -> dict[str, Stamp | None]:
     """What need not be put again: files that never change, where they are as long as here."""
-    here = files_of(results, search)
+    try:
+        here = files_of(results, search)
+    except OSError as error:
+        place, fault = error.filename or results, error.strerror or error
+        raise UserError(str(place), f"cannot be listed: {fault}; mend it and run again") from None
     known: dict[str, Stamp | None] = {}
     for key, found in there.items():
         kind = kind_of(key, search)
@@ -216,6 +222,16 @@ def _known(results: Path, search: str, there: dict[str, Found]) -> dict[str, Sta
         elif key.rpartition("/")[2] in GONE:
             known[key] = None
     return known
+
+
+def _read(log: Path) -> bytes:
+    try:
+        return log.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror or error}; it may hold rows that are not yet sent"
+        raise UserError(str(log), f"{fault}: make it a file that can be") from None
 
 
 def _whole(content: bytes) -> bytes:

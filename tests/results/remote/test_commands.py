@@ -198,6 +198,8 @@ def test_a_cache_that_cannot_be_made(
 def test_an_address_that_was_made_a_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a path has no place for the // of an address"):
         read_trials(Path("s3://bkt/far/here"))
+    with pytest.raises(UserError, match="a path has no place for the // of an address"):
+        read_trials("s3:/bkt/far/here")
 
 
 def test_no_search_at_an_address(call: Line, server: Server, tmp_path: Path) -> None:

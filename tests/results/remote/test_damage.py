@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kdsearch.errors import UserError
-from kdsearch.results.remote import WorkingCopy, reading, rounds
+from kdsearch.results.remote import WorkingCopy, reading
 from kdsearch.results.remote.carrying import kind_of
 from kdsearch.results.remote.segments import Segment
 from kdsearch.results.store import ResultStore, read_trials
@@ -83,6 +84,27 @@ def test_a_file_that_is_gone(scattered: str, which: int) -> None:
     assert "restore that file, or run this on" in line
 
 
+@pytest.mark.parametrize("which", [1, -1])
+def test_a_file_that_a_list_left_out_once_is_no_gap(
+    scattered: str, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists: list[int] = []
+
+    def listed(*given: Any) -> dict[str, Segment]:
+        found = kept(*given)
+        lists.append(len(found))
+        if len(lists) < 3:
+            del found[sorted(found)[which]]
+        return found
+
+    module = sys.modules["kdsearch.results.remote.reading"]  # the name is its function's too
+    kept = module.segments_there
+    monkeypatch.setattr(module, "segments_there", listed)
+    with reading(of(scattered)) as folder:
+        assert len((folder / "log.jsonl").read_bytes().splitlines()) > 10
+    assert len(lists) == 3
+
+
 def test_a_file_that_is_cut_short(scattered: str) -> None:
     name = log_there(scattered)[1]
     put_there(scattered, name, read_there(scattered, name)[:-5])
@@ -106,27 +128,23 @@ def test_what_was_sent_from_here_is_sent_again(uri: str, caplog: pytest.LogCaptu
     assert outcome(of(uri)) == outcome(copy) and len(outcome(copy)) == 8
 
 
-def test_many_files_are_put_in_portions(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    most: list[int] = []
-    taken = rounds.Rounds._taken
+def test_what_is_damaged_there_is_not_replaced_by_less(uri: str) -> None:
+    copy = searched(uri)
+    (name,) = log_there(uri)
+    put_there(uri, name, read_there(uri, name)[:-9])
+    before, lines = there(uri), (copy / "log.jsonl").read_bytes().splitlines(keepends=True)
+    (copy / "log.jsonl").write_bytes(b"".join(lines[:-3]))
+    with pytest.raises(UserError, match="is cut short"), opened(uri):
+        pass
+    assert {name: before[name]}.items() <= there(uri).items() and len(log_there(uri)) == 1
 
-    def counted(self: Any, *given: Any) -> Any:
-        end, files, opened = taken(self, *given)
-        most.append(len([key for key in opened if "/states/" in key]))
-        return end, files, opened
 
-    monkeypatch.setattr(rounds, "MOST_OPEN", 3)
-    monkeypatch.setattr(rounds.Rounds, "_taken", counted)
-    copy = broken_off(uri, epochs=5)
-    for number in range(20):  # of trials that rest
-        state = copy / "states" / f"{number:05d}.1.state"
-        state.parent.mkdir(exist_ok=True)
-        state.write_bytes(b"%d" % number)
-    with ResultStore.open(copy, WorkingCopy.at(uri, "made")):
-        pass  # no driver, which would remove those of no trial
-    states = {key: read_there(uri, key) for key in there(uri) if "/states/" in key}
-    assert {f"made/states/{n:05d}.1.state": b"%d" % n for n in range(20)}.items() <= states.items()
-    assert max(most) <= 3
+def test_a_log_here_that_cannot_be_read_is_one_line(uri: str) -> None:
+    (WorkingCopy.at(uri, "made").folder / "log.jsonl").mkdir(parents=True)
+    copy = WorkingCopy.at(uri, "made")
+    with pytest.raises(UserError, match=r"log\.jsonl: cannot be read") as caught, copy.brought():
+        pass
+    assert "\n" not in str(caught.value)
 
 
 def test_what_a_dead_writer_put_late_is_no_part_of_it(scattered: str, tmp_path: Path) -> None:

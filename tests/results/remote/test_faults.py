@@ -14,9 +14,9 @@ from pyarrow import fs
 
 from kdsearch.errors import UserError
 from kdsearch.proposers import Wait
-from kdsearch.results.remote import patience
+from kdsearch.results.remote import objects, patience
 from kdsearch.results.remote.address import read_address
-from kdsearch.results.remote.objects import Objects
+from kdsearch.results.remote.objects import Objects, UnreachableError
 from tests.results.remote.made import (
     broken_off,
     hurried,
@@ -154,6 +154,40 @@ def test_an_end_that_cannot_be_sent_is_told_and_sent_by_the_next_run(
     server.fault = None
     searched(uri)
     assert outcome(of(uri)) == outcome(plain)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_an_address_that_only_reads_pauses_and_stops_and_ends(
+    server: Server, cache: Path, finished: bool
+) -> None:
+    uri = server.uri(f"full-{finished}")
+    hurried(pause=0.3, stop=1.0, request=0.5, closing=0.5)
+    with pytest.raises(UserError) as stopped, opened(uri) as driver:
+        launch = started(driver)
+        server.meets = lambda method, path: method == "PUT"
+        server.fault = "error"
+        driver.report(launch.trial_id, made_report(1, 0.1), state=STATE + b"1")
+        until(lambda: driver.store.paused)
+        if not finished:
+            until(lambda: driver.next() is None)
+    line = str(stopped.value)
+    said = "does not take the end" if finished else "cannot be reached since"
+    assert said in line and str(cache) in line and "\n" not in line
+
+
+def test_a_long_upload_that_fails_again_at_the_same_place_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, _ = read_address(f"file://{tmp_path}/far", patience.USUAL)
+    objects_of = Objects(address, patience.USUAL)
+    monkeypatch.setattr(objects, "PIECE", 2)
+    monkeypatch.setattr(objects_of, "_move", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    told: list[bool] = []
+    for _ in range(2):
+        with pytest.raises(UnreachableError, match="full"):
+            objects_of.put("made/a.json", b"123456", told.append)
+    assert told == [False, True, True, False, False, False]
+    assert not there(f"file://{tmp_path}/far")  # nor is half of it left aside
 
 
 class Strict:

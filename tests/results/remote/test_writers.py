@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +109,48 @@ def test_a_writer_that_was_replaced_stops_and_uploads_nothing_more(
     with pytest.raises(UserError, match="tell different searches from byte"), opened(uri):
         pass  # its rows are here, the other's there: neither is thrown away
     assert there(uri).keys() == left.keys() and outcome(of(uri)) == rows
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_writer_that_slept_in_a_round_removes_nothing_of_its_successor(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: bool
+) -> None:
+    hurried(beat=60.0)
+    copy = broken_off(uri, epochs=7)
+    left: dict[str, int] = {}
+    with pytest.raises(UserError) as stopped, opened(uri) as driver:
+        mirror = driver.store._mirror
+        assert mirror is not None
+        mirror.close(finished=True)  # from here on this test makes the rounds
+        rounds = mirror.rounds
+        put = rounds.sender._put if last else rounds.sender.send
+        weights = "made/students/00099/model.safetensors"
+        if last:  # there is something to gather
+            (whole,) = rounds.sender.segments()
+            line = (copy / "log.jsonl").read_bytes().splitlines(keepends=True)[0]
+            put_there(uri, f"made/log/{replace(whole, end=len(line)).name}", line)
+        else:  # and something to remove
+            rounds.sent[weights] = (0, 0)
+            rounds.objects.put(weights, b"weights")
+
+        def slept(*given: Any) -> Any:
+            nonlocal left
+            done = put(*given)
+            if not left:
+                killed(uri)
+                with monkeypatch.context() as patch:
+                    elsewhere(patch, tmp_path)
+                    hurried(stale=0.0)
+                    searched(uri)
+                if not last:
+                    rounds.objects.put(weights, b"weights")
+                left = there(uri)
+            return done
+
+        monkeypatch.setattr(rounds.sender, "_put" if last else "send", slept)
+        rounds.go(last)
+    assert "has taken over this search" in one_line(stopped) and copy.is_dir()
+    assert left and left.items() <= there(uri).items()
 
 
 def test_a_search_that_is_removed_while_it_runs_stops_it(uri: str) -> None:
