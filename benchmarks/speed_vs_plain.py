@@ -39,24 +39,25 @@ from kdsearch.teachers import read_teacher, weights_from_bytes
 from kdsearch.tune.search import run_search
 
 TARGET, TARGET_GPU = 8.0, 10.0
-WIDTHS = {"fashion_mnist": [4, 8], "cifar100": [8, 12]}
-TEACHER = {"family": "resnet", "blocks": [1, 1, 1], "widths": [16, 32, 64]}
+SETS = ("fashion_mnist", "cifar100")
+WIDTHS = [[4, 8, 16], [8, 16, 32]]
+TEACHER = {"family": "convnet", "widths": [32, 64, 128]}
 
 
 def search(args: argparse.Namespace, teacher: dict[str, Any], trials: int) -> dict[str, Any]:
     """The search file."""
-    widths = [{"choice": [factor * w for w in WIDTHS[args.set]]} for factor in (1, 2, 4)]
     return {
         "search": "speed",
         "data": {
             "name": args.set,
             "root": str(Path(args.data).resolve()),
+            "verify": False,
             "images": args.images,
             "batch_size": 128,
             "augment": "crop_flip",
         },
         "teacher": {"architecture": TEACHER, **teacher},
-        "student": {"family": "convnet", "widths": widths},
+        "student": {"family": "convnet", "widths": {"choice": WIDTHS}},
         "losses": [{"method": "kd", "weight": 0.9, "temperature": {"float": [1, 10], "log": True}}],
         "training": {
             "epochs": args.epochs,
@@ -105,12 +106,12 @@ def kdsearch_round(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="the folder with the sets, in torchvision's layout")
-    parser.add_argument("--set", choices=sorted(WIDTHS), default="fashion_mnist")
-    parser.add_argument("--images", type=int, default=10000, help="a fifth of them validate")
+    parser.add_argument("--set", choices=SETS, default=SETS[0])
+    parser.add_argument("--images", type=int, default=12_500, help="a fifth of them validate")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=32)
-    parser.add_argument("--plain", type=int, default=2, help="trials of the plain program")
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--plain", type=int, default=8, help="trials of the plain program")
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--teacher-epochs", type=int, default=3)
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--gpu", action="store_true", help="the slots share one GPU")

@@ -14,6 +14,9 @@ FIRST = 2
 # Students differ, though, and what the allocator cannot give back of a large one is no leak. A leak
 # of a trial's tensors comes to this in a few trials, before the node is out of memory.
 SPARE_MIB, SPARE_SHARE = 512.0, 0.25  # the larger of the two, the second of the mark
+# Free memory up to here stays: what is given back the next trial asks for again, page by page,
+# which is a twentieth of a trial of a tenth of a second. Trials that free more take longer.
+KEPT_MIB = 16.0
 
 
 class WornError(RuntimeError):
@@ -29,6 +32,8 @@ class Wear:
     own, gpu : callable
         Give the MiB that the process holds now, of memory that is its own and of its GPU; the first
         may give None, and then nothing is known.
+    trim : callable
+        Called after the first trials, and after one that leaves `KEPT_MIB` above their mark.
     clean : callable
         Called before a worker is found worn, and its memory read once more.
     """
@@ -38,9 +43,10 @@ class Wear:
         device: str,
         own: Callable[[], float | None] = own_mib,
         gpu: Callable[[], float] = gpu_mib,
+        trim: Callable[[], None] = trim,
         clean: Callable[[], None] = tidy,
     ) -> None:
-        self._own, self._gpu, self._clean = own, gpu, clean
+        self._own, self._gpu, self._trim, self._clean = own, gpu, trim, clean
         self._idle = gpu() if device == "cuda" else None
         self._mark, self._trials = 0.0, 0
 
@@ -56,7 +62,8 @@ class Wear:
         if self._idle is not None:
             what = "of its GPU", "before its first trial"
             self._compare(self._gpu, self._idle, GPU_SPARE_MIB, what)
-        trim()
+        if self._trials <= FIRST or (self._own() or 0.0) > self._mark + KEPT_MIB:
+            self._trim()
         own = self._own()
         if own is not None and self._trials <= FIRST:
             self._mark = max(self._mark, own)

@@ -18,7 +18,15 @@ from kdsearch.tune.adapters import DriverCallback, DriverScheduler, DriverSearch
 from kdsearch.tune.driver import Driver
 from kdsearch.tune.held import forget_peak, own_mib, peak_mib, tidy
 from kdsearch.tune.trainable import Parcel, StudentTrial
-from kdsearch.tune.wear import FIRST, GPU_SPARE_MIB, SPARE_MIB, SPARE_SHARE, Wear, WornError
+from kdsearch.tune.wear import (
+    FIRST,
+    GPU_SPARE_MIB,
+    KEPT_MIB,
+    SPARE_MIB,
+    SPARE_SHARE,
+    Wear,
+    WornError,
+)
 from tests.tune.made import Listed, events_of, made_config, made_driver
 from tests.tune.promoting import SECTION, Promoting
 from tests.tune.test_trainable import worker
@@ -31,12 +39,19 @@ class Held:
 
     def __init__(self, mib: float = 300.0, gpu: float = 0.0, fragments: float = 0.0) -> None:
         self.mib, self.gpu, self.fragments = mib, gpu, fragments
+        self.free, self.trims = 0.0, 0
 
     def watched(self, device: str = "cpu") -> Wear:
         def clean() -> None:
             self.fragments = 0.0
 
-        return Wear(device, lambda: self.mib + self.fragments, lambda: self.gpu, clean)
+        def own() -> float:
+            return self.mib + self.fragments + self.free
+
+        return Wear(device, own, lambda: self.gpu, self.trim, clean)
+
+    def trim(self) -> None:
+        self.free, self.trims = 0.0, self.trims + 1
 
 
 def trials_until_worn(held: Held, wear: Wear, growth: float, most: int = 100) -> int:
@@ -84,6 +99,22 @@ def test_fragments_are_given_back_before_it_is_judged() -> None:
     held.fragments = 10_000.0
     wear.check()
     assert held.fragments == 0.0
+
+
+def test_a_little_free_memory_stays_for_the_next_trial_and_much_is_given_back() -> None:
+    held = Held()
+    wear = held.watched()
+    for _ in range(FIRST):
+        held.free = 100.0
+        wear.check()
+        assert held.free == 0.0  # the mark is without it
+    assert held.trims == FIRST
+    held.free = KEPT_MIB
+    wear.check()
+    assert (held.free, held.trims) == (KEPT_MIB, FIRST)
+    held.free = KEPT_MIB + 1
+    wear.check()
+    assert (held.free, held.trims) == (0.0, FIRST + 1)
 
 
 def test_a_gpu_is_to_be_as_it_was_before_the_first_trial() -> None:
