@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import sys
@@ -25,6 +26,8 @@ from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
+
+os.environ.setdefault("RAY_worker_niceness", "0")  # as the plain processes
 
 import ray
 

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 
@@ -33,9 +33,9 @@ from kdsearch.students import build_student
 class CIFAR100(torchvision.datasets.CIFAR100):
     """Files of any checksum, as `data.verify: false` takes them."""
 
-    train_list = [["train", None]]
-    test_list = [["test", None]]
-    meta = {**torchvision.datasets.CIFAR100.meta, "md5": None}
+    train_list: ClassVar = [["train", None]]
+    test_list: ClassVar = [["test", None]]
+    meta: ClassVar = {**torchvision.datasets.CIFAR100.meta, "md5": None}
 
 
 SETS: dict[str, tuple[Any, float, float]] = {

@@ -1,8 +1,8 @@
 """How does a search grow with its slots? Student-epochs a minute at 1, 2, 4 and 8 of them.
 
 The same search on the digits, one CPU a slot; Ray is told of as many CPUs as there are slots, so
-that those beyond the machine's cores (marked +) share them. From the first epoch's begin to the
-last one's end: actors' start is left out.
+that those beyond the machine's cores (marked +) share them. Counted while all slots train: from the
+moment when the last actor has begun to the one when a slot finds nothing left to do.
 
 Target: with as many slots as cores, 0.9 times as many epochs a minute and slot as with one; with
 more than that, 0.9 times as many in all as at best before.
@@ -17,12 +17,11 @@ import json
 import os
 import sys
 import tempfile
-from datetime import datetime
-from typing import Any
 
 os.environ.setdefault("RAY_worker_niceness", "0")  # or any other process comes first
 
 import ray
+from orchestration import search, seconds_of
 
 from kdsearch.tune.search import run_search
 
@@ -30,38 +29,22 @@ EPOCH, EPOCHS = 0.085, 12  # seconds, roughly; of a trial
 EACH, BEYOND = 0.9, 0.9
 
 
-def search(trials: int) -> dict[str, Any]:
-    """Trials of about a second."""
-    return {
-        "search": "slots",
-        "data": {"name": "digits", "batch_size": 64},
-        "teacher": {
-            "architecture": {"family": "resnet", "blocks": [1, 1], "widths": [8, 16]},
-            "epochs": 2,
-        },
-        "student": {"family": "resnet", "blocks": [1, 1], "widths": [8, 16]},
-        "losses": [{"method": "kd", "weight": 0.9, "temperature": {"float": [1, 10]}}],
-        "training": {"epochs": EPOCHS, "lr": {"float": [0.05, 0.2], "log": True}},
-        "proposer": {"name": "random", "repeats": True},
-        "scheduler": {"name": "none"},
-        "budget": {"trials": trials},
-        "resources": {"cpu": 1, "gpu": 0},
-    }
-
-
 def rate(slots: int, seconds: float) -> float:
     """Epochs a minute of such a search."""
     cores = min(slots, os.cpu_count() or 1)
-    trials = max(2 * slots, round(cores * seconds / (EPOCH * EPOCHS)))
+    trials = 2 * slots + round(cores * seconds / (EPOCH * EPOCHS))
+    config = search("slots", trials, EPOCHS)
+    config["proposer"] = {"name": "random", "repeats": True}
     with tempfile.TemporaryDirectory() as results:
         ray.init("local", num_cpus=slots, include_dashboard=False, log_to_driver=False)
-        done = run_search(search(trials), results=results, quiet=True)
+        done = run_search(config, results=results, quiet=True)
         ray.shutdown()
         events = [json.loads(line) for line in (done.folder / "log.jsonl").open()]
     ends = [e for e in events if e["event"] == "end"]
-    at = [datetime.fromisoformat(e["at"]).timestamp() for e in ends]
-    began = min(t - e["seconds"] for t, e in zip(at, ends, strict=True))
-    return 60 * EPOCHS * len(ends) / (max(at) - began)
+    at = sorted(seconds_of(e["at"]) for e in ends)
+    all_begun = sorted(seconds_of(e["at"]) - e["seconds"] for e in ends)[slots - 1]
+    last = at[-slots]
+    return 60 * EPOCHS * sum(all_begun < t <= last for t in at) / (last - all_begun)
 
 
 def main() -> int:
