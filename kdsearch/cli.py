@@ -62,7 +62,7 @@ def run(
     ] = [],  # noqa: B006
     address: Address = None,
     baseline: Annotated[
-        bool, typer.Option(help="Then train the front's students again without a teacher.")
+        bool, typer.Option(help="Then the front's students again, with and without their teacher.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Repeats of each for --baseline.")] = 3,
     quiet: Annotated[bool, typer.Option(help="Print the front alone.")] = False,

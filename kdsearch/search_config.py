@@ -33,7 +33,7 @@ class SearchConfig:
     fixed : Fixed
         Name, objectives, constraints, proposer, scheduler, budget, resources, seed.
     space : SearchSpace
-        Over data, teacher, student, losses and training.
+        Over data, teacher, student, start, losses and training.
     tree : dict
         The file as written (with `--set` applied), to be stored and compared.
     base : Path

@@ -29,6 +29,8 @@ def test_ray_takes_the_file_of_a_cluster() -> None:
     starts = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
     assert all("RAY_AUTH_MODE=token" in line for line in starts if " start " in line)
     assert "~/.ray/auth_token" in config["file_mounts"]
+    # From the root: a bare `results` would leave the package's own room of that name behind.
+    assert all(path.startswith("/") for path in config["rsync_exclude"])
 
 
 def test_a_job_of_kuberay_runs_a_search_that_goes_on_after_its_head_died() -> None:

@@ -24,7 +24,7 @@ with torch.no_grad():
     logits = student(images).logits
 ```
 
-With `raw=False` it takes what `config.json` calls preprocessed: `(pixels * scale - mean) / std`.
+With `raw=False` it takes float32 images, `(pixels * scale - mean) / std`: `preprocessing` in `config.json`.
 """
 
 ONNX = """\
