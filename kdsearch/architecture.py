@@ -87,7 +87,8 @@ class Architecture:
     Raises
     ------
     ValueError
-        A width below 1, an empty stage, or a width written twice or not at all.
+        A width, kernel or stride that is no whole number from 1, an empty stage, or a width written
+        twice or not at all.
     """
 
     family: str
@@ -100,19 +101,22 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.classes < 2:
             raise ValueError(f"classes must be at least 2, got {self.classes}")
+        if self.stem is not None:
+            _check_numbers("stem", self.stem)
+            if self.stem.kernel % 2 == 0:
+                raise ValueError(f"stem: kernels are odd, got {self.stem.kernel}")
         for number, stage in enumerate(self.stages):
             if not stage.blocks:
                 raise ValueError(f"stage {number} has no block; it needs at least one")
             for block in stage.blocks:
+                _check_numbers(f"stage {number}", block)
                 if (stage.width is None) == (block.width is None):
                     raise ValueError(
                         f"stage {number}: the width stands either at the stage (a residual "
                         "stream) or at every block (a chain), not at both or neither"
                     )
-            sizes = [stage.width_of(i) for i in range(len(stage.blocks))]
-            sizes += [b.inner for b in stage.blocks if b.inner is not None]
-            if min(sizes) < 1:
-                raise ValueError(f"stage {number}: widths must be at least 1, got {min(sizes)}")
+            if stage.width is not None:
+                _check_numbers(f"stage {number}", Block("stream", stage.width))
 
     @property
     def key(self) -> str:
@@ -204,6 +208,13 @@ class Architecture:
     def _with_stage(self, index: int, stage: Stage) -> Architecture:
         stages = (*self.stages[:index], stage, *self.stages[index + 1 :])
         return replace(self, stages=stages)
+
+
+def _check_numbers(place: str, block: Block) -> None:
+    for number in (block.width, block.inner, block.kernel, block.stride):
+        if number is not None and (type(number) is not int or number < 1):
+            fault = "widths, kernels and strides are whole numbers from 1"
+            raise ValueError(f"{place}: {fault}, got {number!r}")
 
 
 def _prune(value: Any) -> Any:

@@ -23,6 +23,7 @@ policies = typer.Typer(no_args_is_help=True, help="Policies of n2n, to begin oth
 app.add_typer(policies, name="policy")
 # Where nobody sees an edge, no table is cut at one.
 console = Console(width=None if sys.stdout.isatty() else 200)
+LARGEST_SEED = 2**31 - 1
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
 SearchFile = Annotated[Path, typer.Argument(help="A search file (YAML).", show_default=False)]
@@ -64,10 +65,14 @@ def run(
     baseline: Annotated[
         bool, typer.Option(help="Then the front's students again, with and without their teacher.")
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeats of each for --baseline.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Repeats of each for --baseline: 3.")
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="Print the front alone.")] = False,
 ) -> None:
     """Run a search, or go on with it, and print its front."""
+    if seeds is not None and not baseline:
+        raise UserError("--seeds", "repeats are of --baseline; add it, or use `kdsearch finish`")
     from kdsearch.tune.search import run_search
 
     done = run_search(
@@ -76,7 +81,7 @@ def run(
         edits=edits,
         earlier=earlier,
         address=address,
-        baseline=seeds if baseline else 0,
+        baseline=(seeds or 3) if baseline else 0,
         console=console,
         quiet=quiet,
     )
@@ -183,7 +188,9 @@ def trial(
     results: Results,
     trial_id: TrialId,
     edits: Edits = [],  # noqa: B006
-    seed: Annotated[int | None, typer.Option(help="Another seed than the row's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Another seed than the row's.")
+    ] = None,
     code: Code = None,
 ) -> None:
     """Run one row again, exactly; or its student on other data or for longer, with --set."""
@@ -272,6 +279,10 @@ def main() -> NoReturn:
         code = done.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except PermissionError as error:  # of a folder that may not be entered
+        place = error.filename or "a file"
+        print(f"kdsearch: {place}: {error.strerror}; ask its owner for leave", file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         if not hasattr(error, "show"):  # click's usage errors, which typer brings its own copy of
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -105,6 +106,8 @@ def _scalar(node: Any, path: str) -> Any:
         )
     if isinstance(node, int) and not -LARGEST <= node <= LARGEST:
         raise UserError(path, "this whole number is too large: it needs more than 64 bits")
+    if isinstance(node, float) and not math.isfinite(node):
+        raise UserError(path, f"is {node!r}; a number is finite")
     if isinstance(node, str) and (len(node) > MOST_CHARACTERS or "\0" in node):
         raise UserError(path, f"text of more than {MOST_CHARACTERS:,} characters, or with a NUL")
     return node

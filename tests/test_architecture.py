@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,12 @@ FOREIGN = Architecture(
     "torchvision", (3, 8, 8), 5, options=(("model", "resnet18"), ("sizes", ((1, 2), None, 0.5)))
 )
 ALL = (CHAIN, STREAM, FOREIGN)
+NUMBERS = ("width", "inner", "kernel", "stride")
+
+
+def changed(**number: Any) -> Architecture:
+    """A chain of one block, of which one number is another."""
+    return replace(CHAIN, stages=(Stage((Block("conv", **{"width": 4, **number}),)),))
 
 
 @pytest.mark.parametrize("architecture", ALL)
@@ -94,6 +102,9 @@ def test_widths_stand_where_they_are_coupled() -> None:
         lambda: replace(CHAIN, stages=(Stage(()),)),
         lambda: replace(CHAIN, stages=(Stage((Block("conv"),)),)),
         lambda: replace(CHAIN, stages=(Stage((Block("conv", 3),), 3),)),
+        lambda: replace(STREAM, stem=Block("conv", 0)),
+        lambda: replace(STREAM, stem=Block("conv", 4, kernel=4)),
+        *(partial(changed, **{key: x}) for key in NUMBERS for x in (0, -3, 1.5, 3.0, True, "3")),
     ):
         with pytest.raises(ValueError):
             wrong()

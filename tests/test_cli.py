@@ -291,3 +291,21 @@ def test_a_refused_search_leaves_nothing_that_stands_in_the_way(
     with pytest.raises(AssertionError, match="Ray was started"):  # so far it comes now
         call("run", file, "--results", tmp_path / "r")
     assert not events_of(tmp_path / "r" / "here", "trial")
+
+
+def test_a_folder_that_may_not_be_entered_is_one_line(
+    call: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    said = call("front", "results/of/somebody")
+    assert said.code == 2 and "Traceback" not in said.err and said.err.count("\n") == 1
+    assert "results/of/somebody" in said.err and "Permission denied" in said.err
+
+
+def test_repeats_without_a_baseline_are_refused_not_ignored(call: Line) -> None:
+    said = call("run", "search_spaces/digits.yaml", "--seeds", "5")
+    assert said.code == 2 and "--seeds: repeats are of --baseline" in said.err

@@ -259,3 +259,13 @@ def test_every_file_in_search_spaces_loads() -> None:
     assert files
     for file in files:
         assert isinstance(load_config(file), SearchConfig)
+
+
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan"])
+def test_a_number_that_json_cannot_hold_is_refused_wherever_it_stands(
+    tmp_path: Path, number: str
+) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(SHOWN.replace("family: resnet\n", f"family: nets:tiny\n  scale: {number}\n"))
+    with pytest.raises(UserError, match=r"student\.scale: is \S+; a number is finite"):
+        load_config(file)

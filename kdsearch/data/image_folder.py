@@ -109,7 +109,12 @@ def _pixels(paths: Sequence[str], size: int, row: int) -> np.ndarray:
     path = paths[row]
     try:
         with Image.open(path) as file:
+            if file.mode.startswith(("I", "F")):  # `convert` would cut everything off at 255
+                fault = f"{path} has more than 8 bits a pixel (mode {file.mode}); write it with 8"
+                raise UserError("data.root", fault)
             fitted = ImageOps.fit(file.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+    except UserError:
+        raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(
             "data.root", f"{path} cannot be read as an image ({error}); replace or remove it"

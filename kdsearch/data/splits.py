@@ -32,8 +32,13 @@ def sizes(config: DataConfig, images: int, classes: int, has_test: bool) -> Size
     Raises
     ------
     UserError
-        More images asked for than there are, or a split with fewer images than classes.
+        More images asked for than there are, a single class, or a split with fewer images than
+        classes.
     """
+    if classes < 2:
+        fault = f"{config.name} has {classes} class; two or more can be told apart"
+        fault += " (image_folder: give the folder that holds one folder a class)"
+        raise UserError("data", fault)
     test = 0 if has_test else max(classes, round(TEST_SHARE * images))
     there = images - test
     chosen = there if config.images is None else config.images

@@ -24,7 +24,8 @@ with torch.no_grad():
     logits = student(images).logits
 ```
 
-With `raw=False` it takes float32 images, `(pixels * scale - mean) / std`: `preprocessing` in `config.json`.
+With `raw=False` it takes float32 images, `(pixels * scale - mean) / std`, by `preprocessing` in
+`config.json`.
 """
 
 ONNX = """\

@@ -197,8 +197,9 @@ class MHGD(DistillationLoss):
         return torch.stack(losses).sum()
 
     def _estimate(self, student: Outputs | None, teacher: Outputs, batch: Batch) -> Tensor:
-        generator = self.draws.next(teacher.logits.device)
-        with torch.autocast(teacher.logits.device.type, enabled=False):
+        device = teacher.features[-1].device
+        generator = self.draws.next(device)
+        with torch.autocast(device.type, enabled=False):
             pairs = pairwise(self._teacher_vectors(teacher))
             losses: list[Tensor] = []
             for heads, (before, after) in zip(self.attention, pairs, strict=True):

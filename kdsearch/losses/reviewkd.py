@@ -138,7 +138,8 @@ class ReviewKD(DistillationLoss):
         """The sum of `hcl_loss` over stages."""
         if not self.fusions:
             raise ValueError("prepare(context) comes before the first forward")
-        shown = teacher.preactivations or teacher.features
+        before = "preactivations" in self.taps  # `prepare` found them; else they may not be read
+        shown = teacher.preactivations if before else teacher.features
         levels = _levels(student.pooled, student.features), _levels(teacher.pooled, shown)
         deeper: Tensor | None = None
         losses: list[Tensor] = []

@@ -40,6 +40,7 @@ class GridProposer:
             raise UserError(endless[0], fault)
         self._left: Iterator[Filled] = space.every()
         self._given = 0
+        self._ran: set[str] = set()
 
     def propose(self, trial_id: str) -> Proposal | Done:
         """The next assignment; the n-th one depends on n alone."""
@@ -52,6 +53,12 @@ class GridProposer:
         return self.propose(trial_id)
 
     def observe(self, observation: Observation) -> None:
-        """Pass over what was proposed before a break."""
-        while self._given <= int(observation.trial_id):
+        """Pass over what was proposed before a break; of ids, other trials take some too.
+
+        What was refused before it may be proposed again, and is refused again.
+        """
+        if observation.fate in ("infeasible", "repeated"):
+            return
+        self._ran.add(observation.trial_id)
+        while self._given < len(self._ran):
             self.propose(observation.trial_id)

@@ -39,14 +39,15 @@ class WarmProposer:
 
     def propose(self, trial_id: str) -> Proposal | Wait | Done:
         """The next point of the queue; after the last, what the inner one proposes."""
-        if self._queue and len(self._given) < self._most:
-            self._given.add(trial_id)
-            return Proposal(self._queue.popleft(), proposer=SOURCE)
+        if (queued := self._queued(trial_id)) is not None:
+            return queued
         proposal = self.inner.propose(trial_id)
         return _orphan(proposal) if isinstance(proposal, Proposal) else proposal
 
     def propose_random(self, trial_id: str) -> Proposal | Done:
-        """The inner one's, off its model."""
+        """The next point of the queue too, for refused ones cost nothing; then off the model."""
+        if (queued := self._queued(trial_id)) is not None:
+            return queued
         proposal = self.inner.propose_random(trial_id)
         return _orphan(proposal) if isinstance(proposal, Proposal) else proposal
 
@@ -55,6 +56,12 @@ class WarmProposer:
         if observation.fate in ("infeasible", "repeated"):
             self._given.discard(observation.trial_id)
         self.inner.observe(observation)
+
+    def _queued(self, trial_id: str) -> Proposal | None:
+        if not self._queue or len(self._given) >= self._most:
+            return None
+        self._given.add(trial_id)
+        return Proposal(self._queue.popleft(), proposer=SOURCE)
 
 
 def _orphan(proposal: Proposal) -> Proposal:

@@ -90,11 +90,14 @@ class EventLog:
         Raises
         ------
         UserError
-            A full or read-only disk. The log ends as it did before: all of the events, or none.
+            An event that `read_events` would refuse; a full or read-only disk. The log ends as it
+            did before: all of the events, or none.
         """
         lines, total = b"", self._sum
         for event in events:
             line = json.dumps(_spell(event), separators=(",", ":"), allow_nan=False).encode()
+            if (wrong := event_fault(json.loads(line))) is not None:  # or nobody could read the log
+                raise UserError(str(self.path), f"not written: {wrong}")
             total = zlib.crc32(line, total)
             lines += line[:-1] + b',"check":"%08x"}\n' % total
 
@@ -213,6 +216,8 @@ def _spell(value: Any) -> Any:
         return [_spell(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, str):  # halves of characters, as of a path that is no UTF-8
+        return value.encode(errors="backslashreplace").decode()
     return value
 
 

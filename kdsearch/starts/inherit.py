@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -52,7 +53,7 @@ def inherited_student(config: InheritStart, materials: Materials) -> nn.Module:
     assert isinstance(student, Network)
     _inherit(student, materials, teacher, network, config.importance)
     if materials.architecture != teacher and config.recalibrate:
-        take_statistics(student, _inputs(materials.batches, config.recalibrate))
+        take_statistics(student, recalibrating(materials.batches, config.recalibrate))
     return student
 
 
@@ -157,11 +158,7 @@ def _copy(own: nn.Module, part: Part, index: Index) -> None:
         tensors[name].copy_(tensor)
 
 
-def _inputs(batches: Batches, count: int) -> Iterator[Tensor]:
-    number = 0
-    while count > 0:
-        for batch in batches.epoch(number):
-            if count > 0:
-                yield batch.inputs
-            count -= 1
-        number += 1
+def recalibrating(batches: Batches, count: int) -> Iterator[Tensor]:
+    """The first so many batches; what follows them is not even augmented."""
+    every = itertools.chain.from_iterable(map(batches.epoch, itertools.count()))
+    return (batch.inputs for batch in itertools.islice(every, count))

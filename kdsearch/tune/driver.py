@@ -137,7 +137,7 @@ class Driver:
             self.room.ask(len(state))
             self.states.write(trial_id, last, state)
         self.store.append(*epochs)
-        self.states.settle(trial_id)
+        self.states.settle(trial_id, last)
         return self.judge.report(event, epochs)
 
     def leave(self, trial_id: str, *, seconds: float) -> None:

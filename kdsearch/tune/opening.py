@@ -55,8 +55,9 @@ def open_search(
             _refuse_other_code(store, config)
         then = store.history.header
         policy = then.get("policy") if store.history.trials else policy_hash(config)
-        if (then.get("config"), then.get("policy")) != (tree, policy):
-            store.append(  # new, mended before a run, or raised
+        said = tree, policy, str(config.base)
+        if (then.get("config"), then.get("policy"), then.get("base")) != said:
+            store.append(  # new, mended before a run, raised, or gone on with from elsewhere
                 {
                     "event": "search",
                     "schema": SCHEMA_VERSION,

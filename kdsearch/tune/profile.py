@@ -127,7 +127,7 @@ def _shortened(config: SearchConfig, trials: int) -> SearchConfig:
             "cpu": 1 if resources.cpu == "auto" else resources.cpu,
             "gpu": int(torch.cuda.is_available()) if resources.gpu == "auto" else resources.gpu,
         },
-        "training": {**config.tree["training"], "stop_epoch": stages + EPOCHS},
+        "training": _stopped(config.tree["training"], stages + EPOCHS),
         "proposer": {"name": "random", "repeats": True},
         "scheduler": {"name": "none"},
         "budget": {"trials": trials},
@@ -137,6 +137,13 @@ def _shortened(config: SearchConfig, trials: int) -> SearchConfig:
     if store.get("views") != "live":
         tree["store"] = {**store, "views": 1}  # what one costs to read; more cost no more
     return load_config(tree, base=config.base)
+
+
+def _stopped(training: dict[str, Any], last: int) -> dict[str, Any]:
+    """The section with its last epoch, in each option where it is a choice."""
+    if "choice" in training:
+        return {**training, "choice": [_stopped(option, last) for option in training["choice"]]}
+    return {**training, "stop_epoch": last}
 
 
 def _write_teachers(config: SearchConfig, data: ImageData, folder: Path) -> None:

@@ -54,10 +54,11 @@ class Asked:
     baseline: bool = True
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
+        if not 1 <= self.seeds < 2**31:
             raise UserError("--seeds", f"got {self.seeds}; at least 1, and 3 for an interval")
-        if self.epochs is not None and self.epochs < 1:
-            raise UserError("--epochs", f"got {self.epochs}; at least 1, or leave it out")
+        if self.epochs is not None and not 1 <= self.epochs < 2**31:
+            fault = f"got {self.epochs}; at least 1 and below 2**31, or leave it out"
+            raise UserError("--epochs", fault)
         if not 0 <= self.near < 1:
             raise UserError("--near", f"got {self.near}; from 0 to below 1, where 0.01 is a point")
 

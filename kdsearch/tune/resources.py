@@ -15,6 +15,7 @@ from kdsearch.errors import UserError
 from kdsearch.objectives import violation
 from kdsearch.pricing import extreme
 from kdsearch.results.store import ResultStore
+from kdsearch.search_sections import ResourcesConfig
 from kdsearch.space import Filled
 from kdsearch.tune.cluster import device_of, poorest_node, refuse_more, slots
 from kdsearch.tune.deaths import lacks_memory
@@ -65,7 +66,7 @@ def settle(
     begun = any(trial["purpose"] == "search" for trial in store.history.trials.values())
     if begun and not store.history.resources and asked.cpu != "auto":
         return taken  # begun by an earlier kdsearch, with the usual
-    if known is not None and known.keys() >= {"cpu", "gpu", "memory_mib", "why"}:
+    if known is not None and _agrees(known, asked):
         share = Share(known["cpu"], known["gpu"], known["memory_mib"], known["why"])
         why = "as this search chose before"
     else:
@@ -80,6 +81,14 @@ def settle(
     each = f"{share.cpu:g} CPU, {gpu} and {share.memory_mib:,} MiB a trial"
     say(f"resources: {each}, {slots(chosen)} at a time: {why}")
     return chosen
+
+
+def _agrees(known: dict[str, Any], asked: ResourcesConfig) -> bool:
+    """Whether what was chosen once is all there, and is what numbers in the file say by now."""
+    if not known.keys() >= {"cpu", "gpu", "memory_mib", "why"}:
+        return False
+    said = ("cpu", asked.cpu), ("gpu", asked.gpu)
+    return all(number == "auto" or float(number) == known[name] for name, number in said)
 
 
 def on_cluster(data: Any, teachers: Any, stores: Any, taken: dict[str, float]) -> Run:

@@ -59,13 +59,15 @@ class States:
         epochs = self._epochs.setdefault(trial_id, [])
         if epoch not in epochs:
             epochs.append(epoch)
+            epochs.sort()  # one of a kill may be later
         self._written[trial_id] = time.monotonic()
         self._cost = self._written[trial_id] - began
 
-    def settle(self, trial_id: str) -> None:
-        """The log knows the epoch of the last state: those before it go."""
-        for epoch in self._epochs.get(trial_id, [])[:-1]:
-            self._remove(trial_id, epoch)
+    def settle(self, trial_id: str, epoch: int) -> None:
+        """The log knows the epochs up to this one: of their states the last one stays."""
+        known = [e for e in self._epochs.get(trial_id, []) if e <= epoch]
+        for earlier in known[:-1]:
+            self._remove(trial_id, earlier)
 
     def read(self, trial_id: str, most: int) -> tuple[int, bytes] | None:
         """The latest state of a trial up to an epoch, and its epoch; None where there is none."""

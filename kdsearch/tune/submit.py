@@ -85,8 +85,10 @@ def _check_paths(config: SearchConfig, results: str) -> None:
     elif not PurePosixPath(results).is_absolute():
         fault = "give an absolute path that the nodes share, or an address: s3://bucket/folder"
         raise UserError("--results", f"{results}: {fault}")
+    policy = "proposer.policy", config.fixed.proposer.policy
     for _, plan in config.plans():
         for name, path in (
+            policy,
             ("data.root", plan.data.root),
             ("teacher.weights", plan.teacher.weights if plan.teacher else None),
         ):

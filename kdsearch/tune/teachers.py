@@ -33,6 +33,7 @@ from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.cluster import device_of
 from kdsearch.tune.tasks import streamed
 
+SAMPLE, SAME = 64, 0.02  # images; of the largest logit: other machines round otherwise
 Watch = Callable[[str, EpochReport, int], None]
 Teach = Callable[[TrialSpec, bytes | None, str], Iterator[EpochReport | TeacherRecord]]
 
@@ -92,11 +93,13 @@ def prepare_teacher(
     Raises
     ------
     UserError
-        Weights that do not fit, or a training that diverged.
+        Weights that do not fit, a training that diverged, or a teacher of the user's own code that
+        says something else by now.
     """
     name = teacher_identity(config, architecture, data_config, data.id, base)
     found = read_teacher(folder / name)
     if found is not None and found.architecture == architecture.to_json():
+        _check_says_the_same(found, data, folder / name)
         return found
     _check_folder(folder)
     own = data_config.model_copy(
@@ -130,6 +133,26 @@ def prepare_teacher(
         fault = f"cannot be written: {error.strerror or error}; choose other --results"
         raise UserError(str(folder / name), fault) from None
     return record
+
+
+def _check_says_the_same(record: TeacherRecord, data: ImageData, place: Path) -> None:
+    """Refuse a kept teacher whose code, the user's own, has changed under its weights."""
+    architecture = Architecture.from_json(record.architecture)
+    kept = None if record.logits is None else torch.from_numpy(record.logits[:SAMPLE])
+    if ":" not in architecture.family or kept is None or not kept.any():  # nobody trained that one
+        return
+    module = build_student(architecture)
+    weights_from_bytes(module, record.weights, str(place))
+    module.eval()
+    batch = next(Batches(data, SAMPLE).evaluation("train", SAMPLE))
+    with torch.no_grad():
+        said = module(batch.inputs).logits.float()
+    if not (said - kept).abs().max() <= SAME * kept.abs().max():
+        raise UserError(
+            str(place),
+            f"{architecture.family} computes something else than when this teacher was kept; undo "
+            "that change, or remove this folder, and the teacher is made anew",
+        )
 
 
 def _check_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ from kdsearch.tune.wear import Wear
 WEIGHTS, STATE = "weights", "state"
 # An epoch of 50 ms would be told at a cost of 10 ms, so short ones travel together; a longer one
 # is on the driver's disk when the next begins.
-GATHER_SECONDS = 0.5
+GATHER_SECONDS = 1.0
 KEPT_SHARE = 0.1  # of a worker's time, at most, that packing states of running trials may take
 
 

@@ -70,6 +70,15 @@ def test_grey_and_transparent_images_become_colour(tmp_path: Path) -> None:
     assert (load(tmp_path).train.images[:, 2] == 30).all()
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_an_image_of_more_than_8_bits_is_refused_not_cut_off(mode: str, tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "a" / f"00.{'png' if mode == 'I;16' else 'tiff'}"
+    Image.new(mode, (9, 9), 300).save(path)
+    with pytest.raises(UserError, match=r"data\.root: .*00\.\w+ has more than 8 bits a pixel"):
+        load(tmp_path)
+
+
 def test_size_is_needed(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(UserError, match=r"data\.size: image_folder needs"):

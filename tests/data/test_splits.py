@@ -94,6 +94,11 @@ def test_a_split_that_cannot_be_made_is_named(config: dict[str, object], words: 
     assert all(word in str(caught.value) for word in words)
 
 
+def test_a_single_class_is_nothing_to_tell_apart() -> None:
+    with pytest.raises(UserError, match=r"data: made has 1 class; .* one folder a class"):
+        split(DataConfig(name="made"), made_raw([50]))
+
+
 @pytest.mark.parametrize(("test", "few"), [(True, 1), (False, 2), (True, 0)])
 def test_a_class_too_small_to_split_is_named(test: bool, few: int) -> None:
     with pytest.raises(UserError, match=f"class 'b' of made has {few} images"):

@@ -34,6 +34,19 @@ def test_after_a_break_the_rest_comes() -> None:
     assert [propose(again, i) for i in range(5, 12)] == [propose(whole, i) for i in range(5, 12)]
 
 
+def test_ids_that_others_took_and_refusals_cost_no_assignment() -> None:
+    whole, again = GridProposer(FINITE, OBJECTIVES), GridProposer(FINITE, OBJECTIVES)
+    every = [propose(whole, i).assignment for i in range(12)]
+    for i in range(4):
+        again.observe(seen(i, propose(again, i), "complete"))
+    for i in range(10, 18):  # repeats of a front have taken six ids
+        proposal = propose(again, i)
+        assert proposal.assignment == every[i - 6]
+        again.observe(seen(i, proposal, "infeasible"))
+        again.observe(seen(i, proposal, "complete"))
+    assert isinstance(again.propose("00018"), Done)
+
+
 def test_real_numbers_have_no_grid() -> None:
     with pytest.raises(UserError, match=r"lr.*step"):
         GridProposer(SPACE, OBJECTIVES)

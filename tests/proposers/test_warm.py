@@ -97,3 +97,17 @@ def test_what_is_told_does_not_move_the_sequence_of_random_search() -> None:
     warm = WarmProposer(RandomProposer(SPACE, OBJECTIVES, 3), earlier(9), [], 0)
     cold = RandomProposer(SPACE, OBJECTIVES, 3)
     assert [propose(warm, i) for i in range(5)] == [propose(cold, i) for i in range(5)]
+
+
+def test_points_that_are_refused_in_a_row_give_way_to_the_next_point() -> None:
+    queue = points(3)
+    proposer = WarmProposer(Heard(), [], queue, 1)
+    found = []
+    for _ in range(3):  # the search asks for random ones by now
+        proposal = proposer.propose_random("00000")
+        assert isinstance(proposal, Proposal)
+        found.append(proposal.assignment)
+        proposer.observe(seen(0, proposal, "repeated"))
+    assert found == queue
+    proposal = proposer.propose_random("00000")
+    assert isinstance(proposal, Proposal) and proposal.assignment == {"depth": 2}

@@ -263,3 +263,28 @@ def test_an_event_that_json_cannot_say_is_refused_and_not_written(tmp_path: Path
         log.append({"event": "trial", "trial_id": object()})
     log.close()
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("event", "word"),
+    [
+        (trial("00009", seed=2**63), "seed"),
+        ({"event": "finish", "seeds": 3, "epochs": 3_000_000_000, "near": 0.01}, "epochs"),
+    ],
+)
+def test_an_event_that_no_reader_takes_is_not_written(
+    tmp_path: Path, event: dict, word: str
+) -> None:
+    path = written(tmp_path / "log.jsonl", [header()])
+    log = EventLog(path)
+    with pytest.raises(UserError, match=f"not written: {word}"):
+        log.append(trial("00008"), event)
+    log.append(trial("00000"))
+    log.close()
+    assert [e.get("trial_id") for e in read_events(path)] == [None, "00000"]
+
+
+def test_text_that_is_no_text_is_written_so_that_it_can_be_read(tmp_path: Path) -> None:
+    error = "OSError: donn\udce9es/x.png"  # of a path that is no UTF-8
+    path = written(tmp_path / "log.jsonl", [header(), end("00000", status="failed", error=error)])
+    assert read_events(path)[-1]["error"] == "OSError: donn\\udce9es/x.png"

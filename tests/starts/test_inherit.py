@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from torch import nn
 from kdsearch.architecture import Architecture
 from kdsearch.config import InheritStart
 from kdsearch.data import Batches
+from kdsearch.data.images import Batch
 from kdsearch.edits import edit, groups, units
 from kdsearch.errors import UserError
 from kdsearch.starts import Materials
 from kdsearch.starts.channels import parts
-from kdsearch.starts.inherit import check_inheritable, inherited_student
+from kdsearch.starts.inherit import check_inheritable, inherited_student, recalibrating
 from kdsearch.starts.statistics import take_statistics
 from kdsearch.students import build_student, describe
 from kdsearch.students.network import Network
@@ -206,6 +208,22 @@ def test_norms_are_recalibrated_on_so_many_batches_and_the_seed_decides() -> Non
     maps = [one.get_submodule("stem.0")(x) for x in batches]
     wanted = torch.stack([m.mean((0, 2, 3)) for m in maps]).mean(0)
     assert torch.allclose(means[0], wanted, atol=1e-5)  # pyright: ignore
+
+
+def test_of_an_epoch_no_batch_is_made_that_is_not_read() -> None:
+    made: list[int] = []
+
+    class Counted(Batches):
+        def epoch(self, number: int, *given: Any, **named: Any) -> Iterator[Batch]:
+            for batch in super().epoch(number, *given, **named):
+                made.append(number)
+                yield batch
+
+    whole = len(list(Batches(DATA, 16).epoch(0)))
+    for count in (1, 3, whole + 2):
+        made.clear()
+        assert len(list(recalibrating(Counted(DATA, 16), count))) == count
+        assert made == ([0] * whole + [1] * 2)[:count]
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,16 @@ def test_a_part_is_there_or_is_asked_for_by_name(part: str) -> None:
 
 
 @pytest.mark.parametrize("name", cases.LOSS_CASES)
-def test_every_loss_reads_what_it_names_and_nothing_else(name: str) -> None:
+@pytest.mark.parametrize("foreign", [False, True])
+def test_every_loss_reads_what_it_names_and_nothing_else(name: str, foreign: bool) -> None:
     loss = build_loss(cases.LOSS_CASES[name].term)
-    loss.prepare(cases.context())
-    teacher = cases.outputs(cases.TEACHER, seed=1)
+    shown = cases.TEACHER
+    if foreign and "preactivations" not in loss.taps:  # as torchvision's and a user's own teachers
+        shown = shown._replace(preactivations=())
+    loss.prepare(cases.context(teacher=shown))
+    teacher = cases.outputs(shown, seed=1)
     named = {tap: getattr(teacher, tap) for tap in loss.taps}
     seen = outputs_of(frozenset(loss.taps))(**{"logits": None, **named})
     student = cases.outputs(cases.STUDENT, seed=2)
-    for run in (loss, *(stage.loss for stage in loss.stages() if stage.student)):
-        assert run(student, seen, cases.batch()).ndim == 0
+    for run, read in ((loss, True), *((stage.loss, stage.student) for stage in loss.stages())):
+        assert run(student if read else None, seen, cases.batch()).ndim == 0

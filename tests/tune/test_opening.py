@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from kdsearch.errors import UserError
 from kdsearch.search_config import load_config
 from kdsearch.tune.opening import open_search, write_environment
-from tests.tune.made import Listed, log_of, made_config, made_driver, play
+from tests.tune.made import Listed, events_of, log_of, made_config, made_driver, play
 
 
 @pytest.fixture
@@ -40,6 +41,14 @@ def test_opening_again_writes_no_second_header(begun: Path) -> None:
     before = log_of(begun)
     opened(begun)
     assert log_of(begun) == before
+
+
+def test_gone_on_with_from_elsewhere_paths_start_there(begun: Path, tmp_path: Path) -> None:
+    elsewhere = replace(made_config(budget={"trials": 1}), base=tmp_path / "elsewhere")
+    for _ in range(2):
+        with open_search(begun, elsewhere) as store:
+            assert store.history.header["base"] == str(tmp_path / "elsewhere")
+    assert len(events_of(begun, "search")) == 2
 
 
 @pytest.mark.parametrize(

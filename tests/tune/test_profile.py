@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdsearch.search_config import load_config
-from kdsearch.tune.profile import PARTS, Profile, TrialProfile, profile_search
+from kdsearch.tune.profile import PARTS, Profile, TrialProfile, _stopped, profile_search
 from tests.tune.whole import TREE
 
 
@@ -35,3 +35,11 @@ def test_a_search_is_profiled_without_a_trace(
         assert min(learned) > 0 and trial.evaluation > 0
     assert 1 in found.threads
     assert not list(tmp_path.rglob("*.parquet")) and not list(tmp_path.rglob("teacher.json"))
+
+
+def test_a_choice_of_trainings_is_cut_short_in_each_option() -> None:
+    options = [{"optimizer": name, "epochs": 9} for name in ("sgd", "adamw")]
+    found = _stopped({"choice": [options[0], {"choice": options}]}, 2)
+    plain, nested = found["choice"]
+    assert [o["stop_epoch"] for o in (plain, *nested["choice"])] == [2, 2, 2]
+    load_config({**TREE, "training": found})

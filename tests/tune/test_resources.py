@@ -93,6 +93,19 @@ def test_what_the_file_says_in_numbers_is_tried_by_nobody(settled: Any, tmp_path
     assert not trying.runs and not events_of(tmp_path / "made", "resources")
 
 
+def test_numbers_that_the_file_says_by_now_count_more_than_what_was_chosen(
+    settled: Any, tmp_path: Path
+) -> None:
+    first, _ = settled("auto", CPU, trying := Trying(), NODE)
+    assert first["cpu"] == 2.0
+    changed, _ = settled({"cpu": "auto", "gpu": 0}, CPU, trying, NODE)
+    assert changed == first and len(trying.runs) == 1  # it agrees
+    trying = Trying(gpu=9_000.0, busy=0.2)
+    shared, _ = settled("auto", GPU, trying, GPU_NODE)
+    whole, _ = settled({"cpu": 3, "gpu": "auto"}, {"cpu": 3.0, "gpu": 1.0}, trying, GPU_NODE)
+    assert shared["cpu"] != whole["cpu"] == 3.0 and len(trying.runs) == 2
+
+
 def test_memory_that_was_there_before_and_is_not_now_is_one_line(settled: Any) -> None:
     settled("auto", CPU, Trying(), NODE)
     with pytest.raises(UserError, match=r"^resources\.memory: 920 MiB asked for.*; end what else"):

@@ -8,6 +8,7 @@ import pytest
 
 from kdsearch.errors import UserError
 from kdsearch.results.store import read_epochs
+from kdsearch.tune.resting import States
 from tests.tune.made import (
     Listed,
     events_of,
@@ -73,3 +74,14 @@ def test_a_state_that_cannot_be_written_is_a_line_for_the_user(tmp_path: Path) -
         with pytest.raises(UserError, match=r"states.*cannot be written"):
             play(driver)
         assert not driver.history.resting
+
+
+def test_the_state_that_the_log_knows_stays_beside_a_later_one(tmp_path: Path) -> None:
+    for epoch in (2, 4):  # the driver died before the log knew of the later one
+        States(tmp_path).write("00000", epoch, b"%d" % epoch)
+    states = States(tmp_path)
+    states.settle("00000", 3)  # an epoch without a state of its own
+    assert states.read("00000", 3) == (2, b"2")
+    states.write("00000", 3, b"3")
+    states.settle("00000", 3)
+    assert [states.read("00000", most) for most in (2, 3)] == [None, (3, b"3")]

@@ -28,6 +28,14 @@ def test_data_that_does_not_travel_is_refused() -> None:
         submit_search(DIGITS, NOBODY, "/results", edits)
 
 
+def test_a_policy_that_does_not_travel_is_refused() -> None:
+    file = DIGITS.with_name("n2n_resnet.yaml")
+    with pytest.raises(
+        UserError, match=r"proposer\.policy: \.\./p leaves the search file"
+    ):
+        submit_search(file, NOBODY, "/results", ["proposer.policy=../p"])
+
+
 @pytest.mark.parametrize("given", ["file", "variable", "nothing", "refused"])
 def test_a_token_is_shown_where_there_is_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str

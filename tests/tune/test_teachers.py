@@ -138,3 +138,33 @@ def test_a_fault_on_the_cluster_is_one_line(ray_cluster: None, tmp_path: Path) -
     with pytest.raises(UserError, match="its training failed") as error:
         prepared(tmp_path, teach=teach)
     assert "\n" not in str(error.value) and error.value.place == "teacher"
+
+
+OWN = """
+from torch import nn
+power = 1.0
+
+class Net(nn.Module):
+    def __init__(self, input, classes):
+        super().__init__()
+        self.last = nn.Linear(input[0] * input[1] * input[2], classes)
+    def forward(self, x):
+        return self.last(x.flatten(1)) ** power
+"""
+
+
+def test_a_kept_teacher_whose_code_says_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_teacher.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    section = {"family": "own_teacher:Net"}
+    own = TeacherConfig(architecture=section, epochs=1)
+    architecture = describe(section, DATA.shape, 10)
+    given = MADE, DATA, tmp_path / "teachers", tmp_path, lambda *_: None
+    first = prepare_teacher(own, architecture, *given)
+    assert prepare_teacher(own, architecture, *given, teach=never).weights == first.weights
+    monkeypatch.setattr("own_teacher.power", 3.0)
+    with pytest.raises(UserError, match=r"own_teacher:Net computes something else .*remove") as e:
+        prepare_teacher(own, architecture, *given)
+    assert "\n" not in str(e.value) and first.identity in str(e.value)

@@ -40,7 +40,9 @@ class Rest:
         student = {k: v for k, v in space.tree["student"].items() if k not in EDITS}
         self.space = SearchSpace({**space.tree, "student": student})
         self._edits = edits
+        self._seed = seed
         self._given: tuple[str, Assignment] | None = None
+        self._drawn: tuple[str, int] | None = None  # at random for a trial, so many times
         self.inner: Proposer | None = None
         if self.space.holes:
             own = random.Random(f"{seed}:rest").getrandbits(31)
@@ -57,12 +59,12 @@ class Rest:
             self._given = trial_id, proposal.assignment
         return self._given[1]
 
-    def propose_random(self, trial_id: str) -> Assignment | Done:
-        """Values at random."""
-        if self.inner is None:
-            return {}
-        proposal = self.inner.propose_random(trial_id)
-        return proposal.assignment if isinstance(proposal, Proposal) else proposal
+    def propose_random(self, trial_id: str) -> Assignment:
+        """Values at random. The inner one does not hear of them: most will never run."""
+        count = self._drawn[1] + 1 if self._drawn and self._drawn[0] == trial_id else 0
+        self._drawn = trial_id, count
+        rng = random.Random(f"{self._seed}:rest:{trial_id}:{count}")
+        return self.space.sample(rng).assignment
 
     def observe(self, observation: Observation) -> None:
         """Tell the inner one, unless it was the edits that were refused."""
