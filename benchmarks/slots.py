@@ -21,7 +21,7 @@ import tempfile
 os.environ.setdefault("RAY_worker_niceness", "0")  # or any other process comes first
 
 import ray
-from orchestration import search, seconds_of
+from orchestration import all_busy, search, seconds_of
 
 from kdsearch.tune.search import run_search
 
@@ -42,7 +42,7 @@ def rate(slots: int, seconds: float) -> float:
         events = [json.loads(line) for line in (done.folder / "log.jsonl").open()]
     ends = [e for e in events if e["event"] == "end"]
     at = sorted(seconds_of(e["at"]) for e in ends)
-    all_begun = sorted(seconds_of(e["at"]) - e["seconds"] for e in ends)[slots - 1]
+    all_begun = all_busy(ends, slots)
     last = at[-slots]
     return 60 * EPOCHS * sum(all_begun < t <= last for t in at) / (last - all_begun)
 

@@ -23,7 +23,7 @@ policies = typer.Typer(no_args_is_help=True, help="Policies of n2n, to begin oth
 app.add_typer(policies, name="policy")
 # Where nobody sees an edge, no table is cut at one.
 console = Console(width=None if sys.stdout.isatty() else 200)
-LARGEST_SEED = 2**31 - 1
+LARGEST_SEED = 2**63 - 1  # rows have seeds beyond 31 bits
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
 SearchFile = Annotated[Path, typer.Argument(help="A search file (YAML).", show_default=False)]

@@ -13,6 +13,8 @@ from kdsearch.config import Name, NonNegative, Plain, Positive, PositiveFloat, S
 from kdsearch.objectives import MEASURED, OBJECTIVES, Direction
 from kdsearch.validation import nearest
 
+Amount = Annotated[int, Field(ge=1)]  # a large one means: no end
+
 
 class ObjectiveConfig(Plain):
     """One objective of the front: a row of `kdsearch.objectives.OBJECTIVES`."""
@@ -102,9 +104,9 @@ class SchedulerConfig(Plain):
 class BudgetConfig(Plain):
     """When the search ends: whichever comes first. And what it may take of the disk."""
 
-    trials: Positive | None = None
+    trials: Amount | None = None
     hours: PositiveFloat | None = None
-    epochs: Positive | None = None
+    epochs: Amount | None = None
     disk_mib: PositiveFloat | None = None  # of its folder; a search that needs more stops
 
     def spent(self, trials: int, epochs: int, seconds: float) -> bool:

@@ -269,3 +269,8 @@ def test_a_number_that_json_cannot_hold_is_refused_wherever_it_stands(
     file.write_text(SHOWN.replace("family: resnet\n", f"family: nets:tiny\n  scale: {number}\n"))
     with pytest.raises(UserError, match=r"student\.scale: is \S+; a number is finite"):
         load_config(file)
+
+
+def test_a_budget_may_be_so_large_that_it_means_none() -> None:
+    config = load_config(tree(budget={"epochs": 10**10}))
+    assert config.fixed.budget.epochs == 10**10

@@ -180,6 +180,15 @@ def damaged_at(content: bytes) -> int | None:
     return None
 
 
+def legible(value: Any) -> Any:
+    """Plain values with text as it can be written: of a path that is no UTF-8, with escapes."""
+    if isinstance(value, Mapping):
+        return {key: legible(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [legible(item) for item in value]
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
 def _check_header(path: Path, header: Event) -> None:
     if header.get("event") != "search":
         raise UserError(str(path), "does not begin with a search; not a log of kdsearch")
@@ -216,8 +225,6 @@ def _spell(value: Any) -> Any:
         return [_spell(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if isinstance(value, str):  # halves of characters, as of a path that is no UTF-8
-        return value.encode(errors="backslashreplace").decode()
     return value
 
 

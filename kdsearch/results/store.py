@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from kdsearch.errors import UserError
-from kdsearch.results.log import Event, EventLog, History, fold, read_events
+from kdsearch.results.log import Event, EventLog, History, fold, legible, read_events
 from kdsearch.results.tables import EPOCH_COLUMNS, TRIAL_COLUMNS, read_table
 from kdsearch.results.views import Views
 
@@ -84,6 +84,7 @@ class ResultStore:
             that has not answered for too long.
         """
         self._views.check()
+        events = tuple(legible(event) for event in events)
         with self._mirror.recording() if self._mirror else nullcontext():
             self._log.append(*events)
         for event in events:

@@ -20,6 +20,7 @@ from kdsearch.errors import UserError
 from kdsearch.meter import Meter
 from kdsearch.own_code import named_code
 from kdsearch.results.history import Event, History
+from kdsearch.results.log import legible
 from kdsearch.results.records import SCHEMA_VERSION, TOLD_APART
 from kdsearch.results.remote import WorkingCopy, is_address
 from kdsearch.results.store import ResultStore
@@ -55,7 +56,7 @@ def open_search(
             _refuse_other_code(store, config)
         then = store.history.header
         policy = then.get("policy") if store.history.trials else policy_hash(config)
-        said = tree, policy, str(config.base)
+        said = tree, policy, legible(str(config.base))
         if (then.get("config"), then.get("policy"), then.get("base")) != said:
             store.append(  # new, mended before a run, raised, or gone on with from elsewhere
                 {

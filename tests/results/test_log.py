@@ -282,9 +282,3 @@ def test_an_event_that_no_reader_takes_is_not_written(
     log.append(trial("00000"))
     log.close()
     assert [e.get("trial_id") for e in read_events(path)] == [None, "00000"]
-
-
-def test_text_that_is_no_text_is_written_so_that_it_can_be_read(tmp_path: Path) -> None:
-    error = "OSError: donn\udce9es/x.png"  # of a path that is no UTF-8
-    path = written(tmp_path / "log.jsonl", [header(), end("00000", status="failed", error=error)])
-    assert read_events(path)[-1]["error"] == "OSError: donn\\udce9es/x.png"

@@ -90,7 +90,10 @@ def test_a_table_of_an_earlier_version_is_read_with_nulls(tmp_path: Path) -> Non
 
 
 def test_a_log_of_an_earlier_version_says_by_its_config_what_was_measured(tmp_path: Path) -> None:
-    asked = [{"name": "size_bytes", "bits": 8}, {"name": "peak_memory_mib", "batch_size": 4}]
+    asked = [
+        {"name": "size_bytes", "direction": "min", "bits": 8},
+        {"name": "peak_memory_mib", "direction": "min", "batch_size": 4},
+    ]
     events = [
         header(config={"objectives": asked}),
         trial("00000", peak_memory_mib=0.5),
@@ -264,3 +267,14 @@ def test_reading_results_loads_neither_matplotlib_nor_torch() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert {"matplotlib", "plotly", "ray", "torch"}.isdisjoint(answer.stdout.split())
     assert "kdsearch.results.front" in answer.stdout
+
+
+def test_text_that_is_no_text_ends_neither_the_search_nor_its_log(tmp_path: Path) -> None:
+    error = "OSError: donn\udce9es/x.png"  # of a path that is no UTF-8
+    with ResultStore.open(tmp_path) as store:
+        store.append(header(base="/donn\udce9es"), trial("00000"))
+        store.append(end("00000", status="failed", error=error))
+        store.flush(force=True)
+        live = repr(store.history)
+    assert read_trials(tmp_path)["error"].tolist() == ["OSError: donn\\udce9es/x.png"]
+    assert repr(fold(read_events(tmp_path / "log.jsonl"))) == live

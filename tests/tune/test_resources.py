@@ -17,7 +17,15 @@ from kdsearch.tune.opening import open_search
 from kdsearch.tune.packing import Taken
 from kdsearch.tune.resources import examples, settle
 from kdsearch.tune.trying import Tried, try_students
-from tests.tune.made import DATA, events_of, made_config, made_ground
+from tests.tune.made import (
+    DATA,
+    Listed,
+    events_of,
+    made_config,
+    made_driver,
+    made_ground,
+    play,
+)
 from tests.tune.test_cluster import Fake
 
 MIB = 2**20
@@ -96,6 +104,9 @@ def test_what_the_file_says_in_numbers_is_tried_by_nobody(settled: Any, tmp_path
 def test_numbers_that_the_file_says_by_now_count_more_than_what_was_chosen(
     settled: Any, tmp_path: Path
 ) -> None:
+    config = made_config(resources="auto", budget={"trials": 1})
+    with made_driver(tmp_path / "made", config, Listed([4])) as driver:
+        play(driver)
     first, _ = settled("auto", CPU, trying := Trying(), NODE)
     assert first["cpu"] == 2.0
     changed, _ = settled({"cpu": "auto", "gpu": 0}, CPU, trying, NODE)

@@ -30,9 +30,7 @@ def test_data_that_does_not_travel_is_refused() -> None:
 
 def test_a_policy_that_does_not_travel_is_refused() -> None:
     file = DIGITS.with_name("n2n_resnet.yaml")
-    with pytest.raises(
-        UserError, match=r"proposer\.policy: \.\./p leaves the search file"
-    ):
+    with pytest.raises(UserError, match=r"proposer\.policy: \.\./p leaves the search file"):
         submit_search(file, NOBODY, "/results", ["proposer.policy=../p"])
 
 
