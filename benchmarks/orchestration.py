@@ -41,8 +41,8 @@ from kdsearch.trial import Surroundings, run_trial
 from kdsearch.tune.search import run_search
 
 GAP_MS, BUSY = 20.0, 1.0
-EPOCHS = {12: 1.03, 1: 1.25}  # of a trial: about a second, about a tenth; and the target of each
-EPOCH = 0.085  # seconds, roughly: how many trials fill the time that was asked for
+EPOCHS = {15: 1.03, 2: 1.25}  # of a trial: about a second, about a tenth; and the target of each
+EPOCH = 0.06  # seconds, roughly: how many trials fill the time that was asked for
 
 
 def search(name: str, trials: int, epochs: int) -> dict[str, Any]:

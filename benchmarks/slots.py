@@ -25,7 +25,7 @@ from orchestration import all_busy, search, seconds_of
 
 from kdsearch.tune.search import run_search
 
-EPOCH, EPOCHS = 0.085, 12  # seconds, roughly; of a trial
+EPOCH, EPOCHS = 0.06, 15  # seconds, roughly; of a trial
 EACH, BEYOND = 0.9, 0.9
 
 
