@@ -21,7 +21,7 @@ from kdsearch.results.records import EpochReport
 from kdsearch.schemes import SCHEMES, Parts, Term, build_terms, read_state, state_to_bytes
 from kdsearch.schemes.clock import Clock
 from kdsearch.starts import STARTS, Materials
-from kdsearch.students import build_student, output_shapes
+from kdsearch.students import output_shapes
 from kdsearch.teachers import (
     CachedTeacher,
     FrozenTeacher,
@@ -29,7 +29,7 @@ from kdsearch.teachers import (
     Teacher,
     TeacherRecord,
     TeacherStore,
-    weights_from_bytes,
+    network_of,
 )
 
 NO_CLOCK = Clock()
@@ -191,7 +191,7 @@ def _teacher(around: Surroundings, terms: Sequence[Term], plan: Plan) -> Teacher
         return CachedTeacher(torch.tensor(record.logits, device=around.device))
     if around.store is not None and around.store.serves(plan.store, plan.views, taps):
         return StoredTeacher(around.store, taps)
-    return FrozenTeacher(_network(record, around.device))
+    return FrozenTeacher(network_of(record, around.device, seed=None))
 
 
 def _begun(spec: TrialSpec, around: Surroundings, batches: Batches) -> nn.Module:
@@ -202,16 +202,10 @@ def _begun(spec: TrialSpec, around: Surroundings, batches: Batches) -> nn.Module
         materials = replace(
             materials,
             teacher=Architecture.from_json(record.architecture),
-            network=_network(record, around.device, seed=0),
+            network=network_of(record, around.device),
             section=spec.plan.student,
         )
     return STARTS[start.name].build(start, materials)
-
-
-def _network(record: TeacherRecord, device: str, seed: int | None = None) -> nn.Module:
-    module = build_student(Architecture.from_json(record.architecture), seed, device)
-    weights_from_bytes(module, record.weights, f"teacher {record.identity}")
-    return module
 
 
 def _measured(
@@ -219,8 +213,7 @@ def _measured(
 ) -> Iterator[EpochReport]:
     """The reports, with measures where the trial may end: at a rung, and at its last epoch."""
     assert around.teacher is not None
-    # A seed, though its weights are read: the global generator is the training's.
-    teacher = _network(around.teacher, around.device, seed=0)
+    teacher = network_of(around.teacher, around.device)
     measuring = Measuring(spec.plan.measures, parts.student, teacher, parts.batches)
     del teacher
     ends = {*spec.rungs, spec.plan.training.last_epoch}

@@ -45,7 +45,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,11 +182,7 @@ def damaged_at(content: bytes) -> int | None:
 
 def legible(value: Any) -> Any:
     """Plain values with text as it can be written: of a path that is no UTF-8, with escapes."""
-    if isinstance(value, Mapping):
-        return {key: legible(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [legible(item) for item in value]
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+    return _each(value, str, lambda text: text.encode(errors="backslashreplace").decode())
 
 
 def _check_header(path: Path, header: Event) -> None:
@@ -219,13 +215,16 @@ def _whole(content: bytes) -> bytes:
 
 
 def _spell(value: Any) -> Any:
+    return _each(value, float, lambda number: number if math.isfinite(number) else str(number))
+
+
+def _each(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """A copy of plain values in which each one of a kind is changed."""
     if isinstance(value, Mapping):
-        return {key: _spell(item) for key, item in value.items()}
+        return {key: _each(item, kind, change) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_spell(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+        return [_each(item, kind, change) for item in value]
+    return change(value) if isinstance(value, kind) else value
 
 
 def _refuse(word: str) -> None:

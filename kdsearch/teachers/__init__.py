@@ -3,6 +3,7 @@
 from kdsearch.teachers.base import Teacher
 from kdsearch.teachers.cached import CachedTeacher, compute_logits
 from kdsearch.teachers.frozen import FrozenTeacher
+from kdsearch.teachers.network import network_of
 from kdsearch.teachers.record import TeacherRecord, read_teacher, write_teacher
 from kdsearch.teachers.shelf import Origin, origin_of, read_part, write_parts
 from kdsearch.teachers.stock import Need, Stock, stock_up
@@ -30,6 +31,7 @@ __all__ = [
     "compute_views",
     "gathered",
     "load_weights",
+    "network_of",
     "origin_of",
     "read_part",
     "read_teacher",

@@ -8,14 +8,12 @@ import numpy as np
 import torch
 
 from kdsearch.allocator import keep_freed_memory
-from kdsearch.architecture import Architecture
 from kdsearch.config import StoreConfig
 from kdsearch.data import Batches, ImageData
-from kdsearch.students import build_student
 from kdsearch.teachers.frozen import FrozenTeacher
+from kdsearch.teachers.network import network_of
 from kdsearch.teachers.record import TeacherRecord
 from kdsearch.teachers.store import Arrays, TeacherStore, packed
-from kdsearch.teachers.weights import weights_from_bytes
 
 View = dict[str, Arrays]  # part -> arrays of shape (N, ...)
 
@@ -46,10 +44,7 @@ def compute_views(
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
-    # A seed, though its weights are read: the global generator is somebody's training's.
-    module = build_student(Architecture.from_json(record.architecture), 0, device)
-    weights_from_bytes(module, record.weights, f"teacher {record.identity}")
-    teacher = FrozenTeacher(module)
+    teacher = FrozenTeacher(network_of(record, device))
     batches = Batches(data, 1000, augment, device=device, views=views)
     for view in range(views):
         found: list[View] = []

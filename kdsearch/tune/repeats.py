@@ -55,7 +55,8 @@ class Asked:
 
     def __post_init__(self) -> None:
         if not 1 <= self.seeds < 2**31:
-            raise UserError("--seeds", f"got {self.seeds}; at least 1, and 3 for an interval")
+            fault = f"got {self.seeds}; at least 1 and below 2**31, and 3 for an interval"
+            raise UserError("--seeds", fault)
         if self.epochs is not None and not 1 <= self.epochs < 2**31:
             fault = f"got {self.epochs}; at least 1 and below 2**31, or leave it out"
             raise UserError("--epochs", fault)

@@ -85,13 +85,11 @@ def _check_paths(config: SearchConfig, results: str) -> None:
     elif not PurePosixPath(results).is_absolute():
         fault = "give an absolute path that the nodes share, or an address: s3://bucket/folder"
         raise UserError("--results", f"{results}: {fault}")
-    policy = "proposer.policy", config.fixed.proposer.policy
+    paths = [("proposer.policy", config.fixed.proposer.policy)]
     for _, plan in config.plans():
-        for name, path in (
-            policy,
-            ("data.root", plan.data.root),
-            ("teacher.weights", plan.teacher.weights if plan.teacher else None),
-        ):
-            if path is not None and ".." in PurePosixPath(path).parts:
-                fault = f"{path} leaves the search file's folder, which alone travels; give an "
-                raise UserError(name, f"{fault}absolute path that the nodes share")
+        weights = plan.teacher.weights if plan.teacher else None
+        paths += [("data.root", plan.data.root), ("teacher.weights", weights)]
+    for name, path in paths:
+        if path is not None and ".." in PurePosixPath(path).parts:
+            fault = f"{path} leaves the search file's folder, which alone travels; give an "
+            raise UserError(name, f"{fault}absolute path that the nodes share")

@@ -21,9 +21,11 @@ from kdsearch.schemes import evaluate
 from kdsearch.search_config import SearchConfig
 from kdsearch.students import build_student
 from kdsearch.teachers import (
+    FrozenTeacher,
     TeacherRecord,
     compute_logits,
     load_weights,
+    network_of,
     read_teacher,
     weights_from_bytes,
     weights_to_bytes,
@@ -141,13 +143,10 @@ def _check_says_the_same(record: TeacherRecord, data: ImageData, place: Path) ->
     kept = None if record.logits is None else torch.from_numpy(record.logits[:SAMPLE])
     if ":" not in architecture.family or kept is None or not kept.any():  # nobody trained that one
         return
-    module = build_student(architecture)
-    weights_from_bytes(module, record.weights, str(place))
-    module.eval()
+    teacher = FrozenTeacher(network_of(record, "cpu"))
     batch = next(Batches(data, SAMPLE).evaluation("train", SAMPLE))
     try:
-        with torch.no_grad():
-            said = module(batch.inputs).logits.float()
+        said = teacher.outputs(batch).logits.float()
     except RuntimeError:  # it runs on a GPU alone, and nothing can be said here
         return
     # Other code moves most rows; where a GPU rounds otherwise, hard decisions flip a few.
